@@ -1,0 +1,357 @@
+"""The command line. Each command imports what it uses, when it is used: `--help` loads neither torch nor pytest.
+
+Exit codes: 0 graded, 2 the input or the configuration is wrong, 3 we failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from grading.errors import GradingError, NotebookError, UsageError
+
+if TYPE_CHECKING:
+    from grading.course import Course
+    from grading.grade import Graded, Submission
+    from grading.homework import Homework
+
+HOMEWORKS = Path(__file__).resolve().parent.parent / "homeworks"
+
+app = typer.Typer(
+    help="Grades deep-learning homeworks: hidden tests in a trusted judge, student code in a sandbox.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+HomeworksOption = Annotated[Path, typer.Option("--homeworks", metavar="DIR", help="The directory with course.yml.")]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", metavar="N", help="Submissions at a time; one a processor by default.")
+]
+UnconfinedOption = Annotated[
+    bool, typer.Option("--unconfined", help="Without a sandbox, for authors; such scores are marked and do not count.")
+]
+
+
+@app.command("grade")
+def grade_command(
+    notebooks: Annotated[
+        list[Path] | None, typer.Argument(metavar="NOTEBOOK...", help="The notebooks to grade.", show_default=False)
+    ] = None,
+    homework: Annotated[str, typer.Option("--homework", metavar="NAME", help="Which homework they are of.")] = "",
+    student: Annotated[
+        str | None, typer.Option("--student", metavar="LOGIN", help="Whose it is; else the file's name says.")
+    ] = None,
+    submitted_at: Annotated[
+        str | None,
+        typer.Option("--submitted-at", metavar="ISO", help="When, with a zone: 2026-11-02T10:00:00+01:00."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE|DIR", help="Where the score goes (.json), or a directory.")
+    ] = None,
+    repo: Annotated[
+        Path | None, typer.Option("--repo", metavar="DIR", help="Grade a checkout; its notebook is looked for.")
+    ] = None,
+    event: Annotated[
+        Path | None, typer.Option("--event", metavar="FILE", help="GitHub's event file: student, commit and time.")
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option("--summary", metavar="FILE", help="Append a summary in Markdown to this file.")
+    ] = None,
+    jobs: JobsOption = None,
+    homeworks: HomeworksOption = HOMEWORKS,
+    unconfined: UnconfinedOption = False,
+) -> None:
+    """Grade notebooks: points a task, what to mend, the late penalty.
+
+    Many notebooks in one call share the warm processes. The student of a notebook is its file name, or the name
+    of its directory where the file is called like the homework's.
+    """
+    from grading.course import load_course
+
+    paths = notebooks or []
+    if bool(paths) == (repo is not None):
+        raise UsageError("give notebooks to grade, or --repo DIR for one checkout (and not both)")
+    if student is not None and len(paths) > 1:
+        raise UsageError(f"--student {student}: names one student, but there are {len(paths)} notebooks; leave it out")
+    if event is not None and repo is None:
+        raise UsageError("--event: describes one checkout; give it with --repo DIR")
+    count = number_of_jobs(jobs)
+    moment = parse_moment(submitted_at)
+    course = load_course(homeworks / "course.yml")
+    chosen = load_homework_named(course, homework)
+    if repo is not None:
+        submissions = [checkout(repo, chosen, student, moment, event)]
+    else:
+        submissions = [notebook(path, chosen, student, moment) for path in paths]
+    targets = output_paths(out, submissions)
+    if summary is not None:
+        writable(summary)
+    graded = run_grading(chosen, course, submissions, targets, count, not unconfined, summary)
+    if any(result.score.state == "error" for result in graded):
+        raise typer.Exit(3)
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Try the whole sandbox on this machine: one line a thing, with its mend."""
+    from grading.doctor import examine
+
+    healthy = True
+    for finding in examine():
+        healthy = healthy and finding.healthy
+        print(f"{'ok  ' if finding.healthy else 'FAIL'}  {finding.what}")
+        if not finding.healthy:
+            print(f"      {finding.mend}")
+    if not healthy:
+        raise typer.Exit(3)
+
+
+@app.command("build")
+def build_command(
+    name: Annotated[str | None, typer.Argument(metavar="HOMEWORK", help="One homework; all without it.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 2 where a starter is out of step.")] = False,
+    homeworks: HomeworksOption = HOMEWORKS,
+) -> None:
+    """Make the starter notebooks from the sources."""
+    from grading.build import build
+
+    directory = homeworks / name if name else homeworks
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: no such homework; `ls {homeworks}` shows those there are")
+    changed = build(directory, check=check)
+    for path in changed:
+        print(f"{path}: {'out of step with its source; run `grading build`' if check else 'built'}")
+    if check and changed:
+        raise typer.Exit(2)
+    if not changed:
+        print("every starter is in step with its source")
+
+
+@app.command("check")
+def check_command(
+    name: Annotated[str, typer.Argument(metavar="HOMEWORK", help="The homework to hold to its promises.")],
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Seeds for each variant.")] = 5,
+    reference_seeds: Annotated[
+        int, typer.Option("--reference-seeds", metavar="N", min=1, help="Seeds for the reference.")
+    ] = 30,
+    variant: Annotated[str, typer.Option("--variant", metavar="TEXT", help="Only variants with this in their name.")] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the student reads of each.")] = False,
+    jobs: JobsOption = None,
+    homeworks: HomeworksOption = HOMEWORKS,
+    unconfined: UnconfinedOption = False,
+) -> None:
+    """Grade a homework's reference, starter and variants, and hold it to its promises (for authors)."""
+    from grading.check import Finding, Variant, check, feedback
+    from grading.course import load_course
+
+    course = load_course(homeworks / "course.yml")
+    chosen = load_homework_named(course, name)
+    count = number_of_jobs(jobs)
+    broken: list[Finding] = []
+
+    def done(finding: Finding) -> None:
+        if finding.problems:
+            broken.append(finding)
+        if verbose and finding.seed == 0:
+            points = finding.graded.score.points
+            print(f"{float(points) if points is not None else 'error':>6}  {finding.variant.name}")
+            if finding.variant.task:
+                print(f"        {feedback(finding.graded, finding.variant.task)}")
+        for problem in finding.problems:
+            print(f"{finding.variant.name}, seed {finding.seed}: {problem}", flush=True)
+
+    def seeds_of(what: Variant) -> int:
+        return reference_seeds if what.name == "reference" else seeds
+
+    findings = check(chosen, course, seeds_of, done, jobs=count, confined=not unconfined, chosen=variant)
+    print(f"{len(findings)} gradings of {len({f.variant.name for f in findings})} variants, {len(broken)} broken promises")
+    if broken:
+        raise typer.Exit(2)
+
+
+@app.command("export")
+def export_command(
+    scores: Annotated[Path, typer.Argument(metavar="SCORES_DIR", help="Where the score files are.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The CSV to write.")],
+    excel: Annotated[bool, typer.Option("--excel", help="With a byte order mark and CRLF.")] = False,
+    homeworks: HomeworksOption = HOMEWORKS,
+) -> None:
+    """Write the course's grades as CSV."""
+    from grading.course import load_course
+    from grading.export.course_csv import export
+
+    summary = export(scores, out, course=load_course(homeworks / "course.yml"), excel=excel)
+    for line in (*summary.skipped, *summary.not_graded, *summary.unconfined):
+        print(line, file=sys.stderr)
+    print(f"{summary.path}: {len(summary.rows)} students")
+
+
+def main() -> None:
+    """The entry point: every failure is one line on stderr and an exit code."""
+    try:
+        app()
+    except GradingError as error:
+        print(f"grading: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("grading: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+# What the commands ask of their arguments
+
+
+def number_of_jobs(jobs: int | None) -> int:
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs {jobs}: how many submissions at a time; give 1 or more")
+    return jobs or len(os.sched_getaffinity(0))
+
+
+def parse_moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--submitted-at {text}: not a time; write it as 2026-11-02T10:00:00+01:00") from None
+    if moment.tzinfo is None:
+        raise UsageError(f"--submitted-at {text}: has no zone; add one, as in {text}+00:00 or {text}Z")
+    return moment
+
+
+def load_homework_named(course: Course, name: str) -> Homework:
+    if not name:
+        known = ", ".join(entry.name for entry in course.homeworks)
+        raise UsageError(f"--homework: which one? there is: {known}")
+    return course.load_homework(name)
+
+
+def notebook(path: Path, homework: Homework, student: str | None, moment: datetime | None) -> Submission:
+    from grading.grade import read_submission
+
+    if path.is_dir():
+        raise UsageError(f"{path}: is a directory; give a notebook, or --repo {path} for a checkout")
+    if student is None:
+        named_after_homework = path.name == homework.notebook
+        student = path.absolute().parent.name if named_after_homework else path.stem
+    source = "given" if moment is not None else None
+    return read_submission(path, student=student, submitted_at=moment, time_source=source)
+
+
+def checkout(
+    repo: Path, homework: Homework, student: str | None, moment: datetime | None, event: Path | None
+) -> Submission:
+    from grading.event import read_event
+    from grading.grade import Submission, read_starter, read_submission
+    from grading.notebook import find_notebook
+
+    if not repo.is_dir():
+        raise UsageError(f"{repo}: no such directory; --repo takes a checkout")
+    who = read_event(event) if event is not None else {}
+    who |= {"student": student} if student is not None else {}
+    who |= {"submitted_at": moment, "time_source": "given", "provisional": False} if moment is not None else {}
+    who.setdefault("student", repo.absolute().name)
+    try:
+        path = find_notebook(repo, homework.notebook, read_starter(homework))
+    except NotebookError as error:
+        return Submission(None, problem=str(error), **who)  # type: ignore[arg-type]
+    return read_submission(path, **who)
+
+
+def output_paths(out: Path | None, submissions: list[Submission]) -> list[Path | None]:
+    """One path a submission, checked before anything is graded; a directory is made where there is none."""
+    if out is None:
+        return [None] * len(submissions)
+    if out.suffix == ".json" and not out.is_dir():
+        if len(submissions) > 1:
+            raise UsageError(f"--out {out}: is one file for {len(submissions)} scores; give a directory")
+        writable(out)
+        return [out]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be made ({error.strerror}); give another directory") from None
+    paths: list[Path | None] = [out / f"{file_name(submission.student or 'unknown')}.json" for submission in submissions]
+    doubled = {path for path in paths if paths.count(path) > 1}
+    if doubled:
+        names = ", ".join(sorted(path.stem for path in doubled if path))
+        raise UsageError(f"--out {out}: two notebooks are of one student ({names}); rename one, or grade them apart")
+    for path in paths:
+        if path is not None:
+            writable(path)
+    return paths
+
+
+def file_name(student: str) -> str:
+    """A login as a file's name: nothing that a path could mean otherwise."""
+    kept = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in student).strip()
+    return kept.lstrip(".")[:100] or "unknown"
+
+
+def writable(path: Path) -> None:
+    """Raises UsageError where the file could not be written; leaves nothing behind."""
+    directory = path.absolute().parent
+    if not directory.is_dir():
+        raise UsageError(f"{path}: its directory does not exist; make it, or give another path")
+    if path.is_dir() or not os.access(path if path.exists() else directory, os.W_OK):
+        raise UsageError(f"{path}: cannot be written; give a file in a directory that you may write to")
+
+
+def run_grading(
+    homework: Homework,
+    course: Course,
+    submissions: list[Submission],
+    targets: list[Path | None],
+    jobs: int,
+    confined: bool,
+    summary: Path | None,
+) -> list[Graded]:
+    """Grades, writes each score as soon as it is there, and shows what came out."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from grading.grade import grade
+    from grading.report.markdown import summary as in_markdown
+    from grading.report.terminal import class_table, show_score
+    from grading.score_file import write_score
+
+    screen = Console(stderr=True)
+    columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    results: dict[int, Graded] = {}
+    # Drawn by hand: a thread that draws would not survive the forks.
+    with Progress(*columns, console=screen, auto_refresh=False, disable=not screen.is_terminal) as progress:
+        bar = progress.add_task("grading", total=len(submissions))
+
+        def done(number: int, graded: Graded) -> None:
+            results[number] = graded
+            target = targets[number]
+            if target is not None:
+                write_score(target, graded.score)
+            if summary is not None:
+                with summary.open("a", encoding="utf-8") as file:
+                    file.write(in_markdown(graded.score, homework))
+            progress.update(bar, advance=1, refresh=True)
+
+        progress.refresh()
+        grade(homework, course, submissions, done, jobs=min(jobs, len(submissions)), confined=confined)
+    graded = [results[number] for number in sorted(results)]
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+    if len(graded) == 1:
+        show_score(console, graded[0].score, homework)
+    else:
+        console.print(class_table([result.score for result in graded]))
+    if not confined:
+        console.print("Graded without a sandbox: these scores are marked and do not count.")
+    return graded
+
+
+if __name__ == "__main__":
+    main()

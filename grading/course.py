@@ -1,0 +1,115 @@
+"""The course: its homeworks, deadlines and late policy, and how grades combine, read from `course.yml`.
+
+The salt may come from the environment instead, so that the file can be shown. Homeworks are read one at a
+time, when asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
+
+from grading.configuration import Configuration, Problem, did_you_mean, read_configuration
+from grading.errors import UsageError
+from grading.exact import Exact
+from grading.homework import Homework, load_homework
+from grading.late import LatePolicy, PerDay
+
+SALT_VARIABLE = "GRADING_SALT"
+
+
+def _is_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        known = available_timezones()
+        near = did_you_mean(name, known) if known else "is the package tzdata installed?"
+        hint = near if len(near) < 60 else "write one such as Europe/Berlin"
+        raise ValueError(f"no such time zone; {hint}") from None
+    return name
+
+
+def _moment(value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    try:
+        return datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError("should be a date and time with a zone, as in 2026-10-04T23:59:00+03:00") from None
+
+
+DirectoryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Deadline = Annotated[AwareDatetime, BeforeValidator(_moment)]
+
+
+class CourseHomework(Configuration):
+    """One homework in the course: what its 100 points weigh in course points, and when it is due."""
+
+    name: DirectoryName
+    weight: Annotated[Exact, Field(ge=0)]
+    deadline: Deadline | None = None
+
+
+class CourseKeys(Configuration):
+    """What stands in `course.yml`."""
+
+    name: Annotated[str, StringConstraints(min_length=1)]
+    timezone: Annotated[str, AfterValidator(_is_zone)]
+    salt: Annotated[str, StringConstraints(min_length=1)]
+    time_source: Literal["pipeline_finish", "push"] = "pipeline_finish"
+    counts: Literal["best", "last"] = "best"
+    late: LatePolicy = PerDay()
+    homeworks: tuple[CourseHomework, ...] = Field(min_length=1)
+
+
+class Course(CourseKeys):
+    """A course and where it is."""
+
+    path: Path
+
+    @property
+    def directory(self) -> Path:
+        return self.path.parent
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    def homework(self, name: str) -> CourseHomework:
+        """The course's entry for a homework. Raises UsageError, naming those that exist."""
+        for homework in self.homeworks:
+            if homework.name == name:
+                return homework
+        known = ", ".join(homework.name for homework in self.homeworks)
+        raise UsageError(f'{self.path}: no homework "{name}"; there is: {known}')
+
+    def load_homework(self, name: str) -> Homework:
+        """The homework itself, from its directory. Raises UsageError."""
+        return load_homework(self.directory / self.homework(name).name)
+
+
+def load_course(path: Path) -> Course:
+    """Read `course.yml`. The salt in GRADING_SALT, if set, replaces the file's.
+
+    Raises UsageError with file and line.
+    """
+    keys = read_configuration(path, CourseKeys, lambda keys: _problems(keys, path.parent))
+    fields = {key: getattr(keys, key) for key in CourseKeys.model_fields}
+    return Course(**fields | {"path": path, "salt": os.environ.get(SALT_VARIABLE) or keys.salt})
+
+
+def _problems(keys: CourseKeys, directory: Path) -> Iterator[Problem]:
+    names = [homework.name for homework in keys.homeworks]
+    there = {found.parent.name for found in directory.glob("*/homework.yml")}
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            yield ("homeworks", i, "name"), f'a second entry for "{name}"; remove one of the two'
+        if name not in there:
+            where = directory / name / "homework.yml"
+            yield ("homeworks", i, "name"), f"there is no {where}; {did_you_mean(name, there)}"

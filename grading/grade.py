@@ -1,0 +1,197 @@
+"""From notebooks to scores: starts judge and worker, judges each submission, applies the course's rules.
+
+The one place where homework, course, judge and score meet. Nothing is printed here, and no score is written.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import importlib.metadata
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from grading.course import Course
+from grading.errors import NotebookError
+from grading.homework import Homework
+from grading.notebook import Notebook, read_notebook, skip_unchanged
+from grading.sandbox import WorkerView, start_worker
+from grading.score import Digests, Outcome, Score, TaskOutcome, TimeSource, build_score
+
+if TYPE_CHECKING:
+    from grading.judge.classroom import Judged, TaskRules
+    from grading.judge.suite import HiddenTest
+
+ENVIRONMENT_PACKAGES = ("torch", "numpy", "pytest", "IPython", "msgspec")
+UNUSED = b"no inputs are made for what cannot be read"
+
+
+@dataclass(slots=True, frozen=True)
+class Submission:
+    """One notebook to grade, and whose it is. Without a notebook, `problem` says what is wrong with the file.
+
+    `salt` replaces the course's, for checks over several seeds.
+    """
+
+    notebook: Notebook | None
+    student: str | None = None
+    problem: str = ""
+    repository: str | None = None
+    commit: str | None = None
+    submitted_at: datetime | None = None
+    time_source: TimeSource | None = None
+    provisional: bool = False
+    salt: str | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Graded:
+    """A submission's score, and how its cells ended (by number; see judge.session.CellOutcome)."""
+
+    submission: Submission
+    score: Score
+    cells: Mapping[int, str] = field(default_factory=dict)
+
+
+def grade(
+    homework: Homework,
+    course: Course,
+    submissions: Sequence[Submission],
+    done: Callable[[int, Graded], None],
+    *,
+    jobs: int = 1,
+    confined: bool = True,
+) -> None:
+    """Grades the submissions, at most `jobs` at a time; calls `done` with the number of each as it is finished.
+
+    A submission that cannot be graded by our fault gets a score in state `error`. Raises GradingError where
+    nothing can be graded at all: no sandbox, hidden tests that do not load.
+    """
+    view = WorkerView(homework.preload, homework.support, homework.data_files)
+    warm = start_worker(view, confined=confined)
+    try:
+        # After the worker's start: judge and worker import torch at the same time.
+        from grading.judge.classroom import Classroom, TaskRules, Work
+        from grading.judge.session import Limits
+
+        starter = read_starter(homework)
+        tasks = [TaskRules(task.id, task.names, task.forbidden) for task in homework.tasks]
+        limits = homework.limits
+        seconds_and_bytes = Limits(limits.cell, limits.test, limits.total, limits.memory << 20)
+        classroom = Classroom(warm, homework.tests_directory, tasks, seconds_and_bytes, jobs=jobs)
+        rules = Rules(homework, course, confined)
+        unreadable = [number for number, submission in enumerate(submissions) if submission.notebook is None]
+
+        def works() -> object:
+            for number in unreadable:  # the tests are collected now, and say what there is to lose
+                done(number, rules.unreadable(submissions[number], classroom.tests))
+            for number, submission in enumerate(submissions):
+                if submission.notebook is not None:
+                    yield Work(
+                        key=str(number),
+                        cells=tuple((cell.number, cell.source) for cell in submission.notebook.cells),
+                        skip=skip_unchanged(submission.notebook, starter),
+                        secret=secret_of(submission.salt or course.salt, homework, submission.notebook),
+                    )
+
+        def judged(result: Judged) -> None:
+            number = int(result.key)
+            done(number, rules.graded(submissions[number], result, tasks))
+
+        classroom.judge(works(), judged)  # type: ignore[arg-type]
+    finally:
+        warm.close()
+
+
+class Rules:
+    """Turns what the judge found into a score, as the homework and the course say."""
+
+    def __init__(self, homework: Homework, course: Course, confined: bool) -> None:
+        self.homework = homework
+        self.course = course
+        self.confined = confined
+        self.entry = course.homework(homework.name)
+
+    def graded(self, submission: Submission, judged: Judged, tasks: Sequence[TaskRules]) -> Graded:
+        outcomes = []
+        for task in self.homework.tasks:
+            verdicts = [verdict for verdict in judged.verdicts if verdict.test.task == task.id]
+            tests = [
+                Outcome(v.test.name, v.verdict, v.test.weight, v.message, v.seconds)  # type: ignore[arg-type]
+                for v in verdicts
+            ]
+            outcomes.append(TaskOutcome(task.id, task.points, tests))
+        cells = {number: outcome.state for number, outcome in (judged.cells or {}).items()}
+        return Graded(submission, self.score(submission, outcomes, judged.error or None), cells)
+
+    def unreadable(self, submission: Submission, tests: Sequence[HiddenTest]) -> Graded:
+        outcomes = [
+            TaskOutcome(
+                task.id,
+                task.points,
+                [Outcome(t.name, "failed", t.weight, submission.problem) for t in tests if t.task == task.id],
+            )
+            for task in self.homework.tasks
+        ]
+        return Graded(submission, self.score(submission, outcomes, None))
+
+    def score(self, submission: Submission, outcomes: Sequence[TaskOutcome], reason: str | None) -> Score:
+        digest = submission.notebook.digest if submission.notebook else None
+        return build_score(
+            homework=self.homework.name,
+            tasks=outcomes,
+            policy=self.course.late,
+            timezone=self.course.zone,
+            submitted_at=submission.submitted_at,
+            deadline=self.entry.deadline,
+            time_source=submission.time_source,
+            provisional=submission.provisional,
+            student=submission.student,
+            repository=submission.repository,
+            commit=submission.commit,
+            confined=self.confined,
+            digests=Digests(submission=digest, tests=tests_digest(self.homework), environment=environment_digest()),
+            reason=reason,
+        )
+
+
+def read_starter(homework: Homework) -> Notebook:
+    """The starter; an empty notebook where it has not been built yet."""
+    return read_notebook(homework.starter) if homework.starter.exists() else Notebook(())
+
+
+def read_submission(path: object, **who: object) -> Submission:
+    """The submission in a notebook file; one that cannot be read as a notebook says why. Raises UsageError."""
+    try:
+        return Submission(read_notebook(path), **who)  # type: ignore[arg-type]
+    except NotebookError as error:
+        return Submission(None, problem=str(error), **who)  # type: ignore[arg-type]
+
+
+def secret_of(salt: str, homework: Homework, notebook: Notebook) -> bytes:
+    """What the hidden inputs of a submission are made from: the same push always gets the same ones."""
+    return hmac.new(salt.encode(), f"{homework.name}/{notebook.digest}".encode(), hashlib.sha256).digest()
+
+
+def tests_digest(homework: Homework) -> str:
+    """SHA-256 of what decides verdicts: the homework's description, tests, support code and data."""
+    digest = hashlib.sha256()
+    files = [homework.directory / "homework.yml", *sorted(homework.tests_directory.rglob("*"))]
+    files += [*([homework.support] if homework.support else []), *homework.data_files]
+    for file in files:
+        if file.is_file() and "__pycache__" not in file.parts:
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(homework.directory)}:{len(content)}:".encode() + content)
+    return digest.hexdigest()
+
+
+@functools.cache
+def environment_digest() -> str:
+    """SHA-256 of the versions that verdicts may depend on."""
+    versions = [f"python {platform.python_version()}", platform.machine()]
+    versions += [f"{name} {importlib.metadata.version(name)}" for name in ENVIRONMENT_PACKAGES]
+    return hashlib.sha256("\n".join(versions).encode()).hexdigest()

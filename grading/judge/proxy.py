@@ -1,0 +1,443 @@
+"""The `submission` of a hidden test: stands for the student's notebook, which runs in another process.
+
+What comes back is plain data, or a Remote that forwards what is done with it. Nothing that a student's process
+sends can do more than be a wrong answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch.autograd.function import once_differentiable
+
+from grading import wire
+from grading.judge.failures import Ended, HandleError, MissingName, OutOfTime, SubmissionFailure, printable, remote_error
+
+MAX_CALLBACKS = 10_000
+MAX_CALLBACK_PAYLOAD = 1 << 20
+
+
+class Mutable:
+    """An argument that the call may change in place."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def mutable(value: Any) -> Any:
+    """Marks a tensor or array that the call may change: its new contents are copied back.
+
+    Any other argument stays as it is in the judge whatever the student's code does to it, so that no submission
+    can rewrite the inputs an expected value is computed from. Functions named with a trailing underscore may
+    change all their arguments.
+    """
+    return Mutable(value)
+
+
+class Link:
+    """One test's line to the worker. `deadline` is a time.monotonic(); after a failure the line stays dead.
+
+    explain_missing and explain_end put into words why a name is missing and how the process ended.
+    """
+
+    def __init__(
+        self,
+        channel: Any,
+        deadline: float,
+        explain_missing: Callable[[str], str],
+        explain_end: Callable[[], SubmissionFailure],
+    ) -> None:
+        self.wire = wire.Wire(channel, wire.Answer)
+        self.deadline = deadline
+        self.explain_missing = explain_missing
+        self.explain_end = explain_end
+        self.answered = False
+        self.dead: SubmissionFailure | None = None
+        self.touched: dict[int, Any] = {}
+
+    def ask(self, message: wire.Message, packer: Packing | None = None) -> Any:
+        """Sends one question, serves callbacks, and returns the value that comes back."""
+        if self.dead is not None:
+            raise self.dead
+        packing = packer or Packing(self)
+        try:
+            self.wire.send(message, packing.buffers, deadline=self.deadline)
+            frame = self.wire.receive(self.deadline)
+            while isinstance(frame.message, wire.CallBack):
+                self.serve(frame, packing)
+                frame = self.wire.receive(self.deadline)
+            self.answered = True
+            if isinstance(frame.message, wire.Raised):
+                if frame.message.missing:
+                    raise MissingName(self.explain_missing(printable(frame.message.missing, 80)))
+                report = frame.message
+                raise remote_error(report.kind, report.text, report.bases, report.cell, report.line)
+            return packing.receive(frame)
+        except wire.WireTimeout:
+            self.die(OutOfTime("it took longer than the time limit; is there a loop that never ends?"))
+        except wire.WireClosed:
+            self.die(self.explain_end())
+        except wire.WireError as error:
+            self.die(Ended(f"its answer could not be read: {error}"))
+
+    def die(self, failure: SubmissionFailure) -> NoReturn:
+        self.dead = failure
+        self.wire.close()
+        raise failure from None
+
+    def serve(self, frame: wire.Frame, packing: Packing) -> None:
+        """Runs a function of the test's on what the student's code passed to it."""
+        message = frame.message
+        packing.callbacks += 1
+        if packing.callbacks > MAX_CALLBACKS:
+            raise wire.WireError(f"it called a function of the test more than {MAX_CALLBACKS} times")
+        if sum(message.buffers) > MAX_CALLBACK_PAYLOAD:
+            raise wire.WireError("it passed more than 1 MB to a function of the test")
+        if not 0 <= message.function < len(packing.functions):
+            raise wire.WireError("it called a function that it was not given")
+        unpacker = wire.Unpacker(frame.buffers)
+        positional = [unpacker.unpack(node) for node in message.arguments]
+        keywords = {name: unpacker.unpack(node) for name, node in message.keywords.items()}
+        try:
+            value = packing.functions[message.function](*positional, **keywords)
+        except Exception as error:  # it may be the fault of the student's arguments, so it goes back to them
+            base = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
+            self.wire.send(wire.CallBackRaised(kind=base.__name__, text=str(error)[:200]), deadline=self.deadline)
+            return
+        answer = Packing(self)
+        node = answer.pack(value)
+        self.wire.send(wire.CallBackReturned(value=node), answer.buffers, deadline=self.deadline)
+
+    def get(self, target: int, name: str) -> Any:
+        return named(self.ask(wire.GetAttribute(target=target, name=name, context=context())), name)
+
+    def set(self, target: int, name: str, value: Any) -> None:
+        packing = Packing(self)
+        packing.measure(value)
+        node = packing.pack(value)
+        self.ask(wire.SetAttribute(target=target, name=name, value=node, context=context()), packing)
+
+    def operate(self, name: str, *operands: Any) -> Any:
+        packing = Packing(self)
+        packing.measure(list(operands))
+        nodes = [packing.pack(operand) for operand in operands]
+        return self.ask(wire.Operate(name=name, operands=nodes, context=context()), packing)
+
+    def call(self, target: int, arguments: tuple[Any, ...], keywords: dict[str, Any], *, all_mutable: bool) -> Any:
+        packing = Packing(self, all_mutable=all_mutable)
+        arguments, keywords = packing.unmark(arguments), packing.unmark(keywords)
+        packing.measure([arguments, keywords])
+        nodes = [packing.pack(argument) for argument in arguments]
+        named_nodes = {name: packing.pack(value) for name, value in keywords.items()}
+        question = wire.Call(
+            target=target, arguments=nodes, keywords=named_nodes, context=context(), mutable=packing.mutable_buffers()
+        )
+        return self.ask(question, packing)
+
+    def was_touched(self, array: Any) -> bool:
+        return id(array) in self.touched
+
+
+class Packing(wire.Packer):
+    """The arguments of one question, kept until the answer is read: results may be, or change, arguments."""
+
+    def __init__(self, link: Link, *, all_mutable: bool = False) -> None:
+        super().__init__(self.give, keep_layout=True)
+        self.link = link
+        self.all_mutable = all_mutable
+        self.marked: list[Any] = []
+        self.functions: list[Callable[..., Any]] = []
+        self.callbacks = 0
+
+    def unmark(self, value: Any) -> Any:
+        if isinstance(value, Mutable):
+            self.marked.append(value.value)
+            return value.value
+        if type(value) in (list, tuple):
+            return type(value)(self.unmark(item) for item in value)
+        if type(value) is dict:
+            return {key: self.unmark(item) for key, item in value.items()}
+        return value
+
+    def give(self, thing: Any) -> wire.Node:
+        if isinstance(thing, Remote):
+            link, number, _ = parts(thing)
+            if link is not self.link:
+                raise TypeError("a handle lives for one test only")
+            return wire.Handle(number, "")
+        if callable(thing):
+            self.functions.append(thing)
+            return wire.Function(len(self.functions) - 1)
+        raise TypeError(f"a {type(thing).__name__} cannot be sent to the submission")
+
+    def is_mutable(self, array: Any) -> bool:
+        return self.all_mutable or any(array is marked for marked in self.marked)
+
+    def mutable_buffers(self) -> list[int]:
+        return sorted({number for array, number in self.arrays if self.is_mutable(array)})
+
+    def receive(self, frame: wire.Frame) -> Any:
+        """The value of an answer, its tensors part of the judge's graph; changed arguments are brought up to date."""
+        message = frame.message
+        self.copy_back(message, frame.buffers)
+        taped: list[torch.Tensor] = []
+        collector = wire.Unpacker(frame.buffers, handle=lambda node: None, alias=lambda node: None,
+                                  array=lambda node, value: taped.append(value) if in_graph(node) else None)  # fmt: skip
+        if message.tape:
+            collector.unpack(message.value)
+            graph = iter(RemoteCall.apply(self.link, message.tape, taped, torch.zeros((), requires_grad=True), *self.tensors))
+        else:
+            graph = iter(())
+
+        def array(node: wire.Array, value: Any) -> Any:
+            if node.requires_grad and not isinstance(value, np.ndarray) and node.leaf:
+                value.requires_grad_(value.is_floating_point() or value.is_complex())
+                value.grad = self.gradient(node, frame)
+                return value
+            return next(graph, value) if in_graph(node) else value
+
+        unpacker = wire.Unpacker(
+            frame.buffers,
+            handle=lambda node: Remote(self.link, node.number, printable(node.kind, 40)),
+            alias=self.alias_of,
+            array=array,
+        )
+        self.unpacker = unpacker
+        return unpacker.unpack(message.value)
+
+    def gradient(self, node: wire.Array, frame: wire.Frame) -> torch.Tensor | None:
+        if node.gradient is None:
+            return None
+        gradient = self.unpacker.unpack_array(node.gradient)
+        if node.gradient.shape != node.shape or node.gradient.dtype != node.dtype:
+            raise wire.WireError("a gradient that does not match its parameter")
+        return gradient  # type: ignore[no-any-return]
+
+    def copy_back(self, message: wire.Returned, buffers: list[bytearray]) -> None:
+        for array, number in self.arrays:
+            if number in message.changed:
+                self.link.touched[id(array)] = array
+            place = message.contents.get(number)
+            if place is None or not self.is_mutable(array):
+                continue
+            if not 0 <= place < len(buffers) or len(buffers[place]) != memoryview(self.buffers[number]).nbytes:
+                raise wire.WireError("an argument came back with another size")
+            start = next(storage.start for key, storage in self.storages.items() if self.numbers.get(key) == number)
+            base = np.frombuffer(buffers[place], np.uint8)
+            if isinstance(array, torch.Tensor):
+                offset = (array.data_ptr() - start) // array.element_size()
+                view = torch.empty(0, dtype=array.dtype)
+                storage = torch.from_numpy(base).untyped_storage()
+                with torch.no_grad():
+                    array.copy_(view.set_(storage, offset, array.shape, array.stride()))  # type: ignore[call-overload]
+            else:
+                offset = array.__array_interface__["data"][0] - start
+                array[...] = np.ndarray(array.shape, array.dtype, base, offset, array.strides)
+
+    def alias_of(self, node: wire.Alias) -> Any:
+        """The argument itself, or a view of it, within its own memory."""
+        if not 0 <= node.argument < len(self.arrays):
+            raise wire.WireError("a result that is an argument which was not passed")
+        argument, number = self.arrays[node.argument]
+        if node.identical:
+            return argument
+        shape = wire.checked_shape(node.shape)
+        if len(node.strides) != len(shape):
+            raise wire.WireError("a view with unequal numbers of sizes and strides")
+        is_tensor = isinstance(argument, torch.Tensor)
+        known: dict[str, Any] = wire.TORCH_DTYPES if is_tensor else wire.NUMPY_DTYPES
+        if node.dtype not in known or known[node.dtype] != argument.dtype or any(abs(s) >= 1 << 40 for s in node.strides):
+            raise wire.WireError("a view of another kind than its argument")
+        size = argument.element_size() if is_tensor else argument.itemsize
+        unit = size if is_tensor else 1
+        if is_tensor and any(stride < 0 for stride in node.strides):
+            raise wire.WireError("a tensor with a negative stride")
+        storage = next(storage for key, storage in self.storages.items() if self.numbers.get(key) == number)
+        address = argument.data_ptr() if is_tensor else argument.__array_interface__["data"][0]
+        first = address - storage.start + node.offset * unit
+        low = first + sum(min(0, (n - 1) * s) for n, s in zip(shape, node.strides, strict=True)) * unit
+        high = first + sum(max(0, (n - 1) * s) for n, s in zip(shape, node.strides, strict=True)) * unit + size
+        if 0 not in shape and not 0 <= low <= high <= storage.stop - storage.start:
+            raise wire.WireError("a view beyond its argument")
+        if is_tensor:
+            offset = argument.storage_offset() + node.offset if 0 not in shape else 0
+            return argument.detach().as_strided(shape, node.strides, offset)
+        if 0 in shape:
+            return np.empty(shape, argument.dtype)
+        owner = storage.owner
+        if not owner.flags.forc:  # memory with gaps has no flat view: the same values, as they were sent
+            return np.ndarray(shape, argument.dtype, self.buffers[number], first, node.strides).copy()
+        flat = owner.reshape(-1, order="A").view(np.uint8)
+        start = address - owner.__array_interface__["data"][0] + node.offset
+        return np.ndarray(shape, argument.dtype, flat, start, node.strides)
+
+
+def in_graph(node: wire.Array) -> bool:
+    return node.requires_grad and not node.leaf and node.library == "torch" and node.dtype[:2] not in ("in", "ui", "bo")
+
+
+def context() -> wire.Context:
+    return wire.Context(torch.is_grad_enabled(), wire.TORCH_NAMES[torch.get_default_dtype()])
+
+
+class RemoteCall(torch.autograd.Function):
+    """A call in the worker, as a node of the judge's graph: backward asks there for the vector-Jacobian product."""
+
+    @staticmethod
+    def forward(ctx: Any, link: Link, tape: int, outputs: list[torch.Tensor], anchor: torch.Tensor, *inputs: torch.Tensor) -> Any:
+        ctx.link, ctx.tape = link, tape
+        ctx.expected = [(tensor.shape, tensor.dtype) for tensor in inputs]
+        return tuple(outputs)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *cotangents: torch.Tensor) -> Any:
+        packing = Packing(ctx.link)
+        packing.measure(list(cotangents))
+        nodes = [packing.pack(cotangent.detach()) for cotangent in cotangents]
+        gradients = ctx.link.ask(wire.Backward(tape=ctx.tape, cotangents=nodes), packing)
+        if not isinstance(gradients, list) or len(gradients) != len(ctx.expected):
+            raise SubmissionFailure("its backward gave another number of gradients than it has inputs")
+        for gradient, (shape, dtype) in zip(gradients, ctx.expected, strict=True):
+            if gradient is None:
+                continue
+            if not isinstance(gradient, torch.Tensor) or gradient.shape != shape or gradient.dtype != dtype:
+                raise SubmissionFailure("its backward gave a gradient of another shape or dtype than the input")
+        return (None, None, None, None, *gradients)
+
+
+class Remote:
+    """Something in the student's process that is not plain data. It can be called, read, indexed, iterated and
+    computed with; it has no truth value and equals nothing."""
+
+    __slots__ = ("__link", "__name", "__number", "__kind")
+
+    def __init__(self, link: Link, number: int, kind: str, name: str = "") -> None:
+        object.__setattr__(self, "_Remote__link", link)
+        object.__setattr__(self, "_Remote__number", number)
+        object.__setattr__(self, "_Remote__kind", kind)
+        object.__setattr__(self, "_Remote__name", name)
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return self.__link.call(self.__number, arguments, keywords, all_mutable=self.__name.endswith("_"))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)  # probes of NumPy, torch, copy, pickle, pytest
+        return self.__link.get(self.__number, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__link.set(self.__number, name, value)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.__link.operate("getitem", self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.__link.operate("setitem", self, key, value)
+
+    def __len__(self) -> int:
+        length = self.__link.operate("len", self)
+        if type(length) is not int or not 0 <= length < 1 << 62:
+            raise HandleError("its length is not a number")
+        return length
+
+    def __iter__(self) -> Iterator[Any]:
+        iterator = self.__link.operate("iter", self)
+        while True:
+            try:
+                item = self.__link.operate("next", iterator)
+            except StopIteration:
+                return
+            yield item
+
+    def __next__(self) -> Any:
+        return self.__link.operate("next", self)
+
+    def __repr__(self) -> str:
+        return f"<a {self.__kind or 'thing'} of the submission>"
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def parts(remote: Remote) -> tuple[Link, int, str]:
+    take = object.__getattribute__
+    return take(remote, "_Remote__link"), take(remote, "_Remote__number"), take(remote, "_Remote__kind")
+
+
+def named(value: Any, name: str) -> Any:
+    """Remembers under which name a handle was read: a trailing underscore says that it works in place."""
+    if isinstance(value, Remote):
+        object.__setattr__(value, "_Remote__name", name)
+    return value
+
+
+def _forward(name: str, *, reflected: bool = False) -> Callable[..., Any]:
+    def method(self: Remote, *others: Any) -> Any:
+        operands = (*others, self) if reflected else (self, *others)
+        return parts(self)[0].operate(name, *operands)
+
+    return method
+
+
+def _refuse(purpose: str) -> Callable[..., NoReturn]:
+    def method(self: Remote, *others: Any, **keywords: Any) -> NoReturn:
+        raise HandleError(f"it returned a {parts(self)[2] or 'thing'}, expected {purpose}")
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"):
+    _operation = _name + "_" if _name in ("and", "or") else _name
+    setattr(Remote, f"__{_name}__", _forward(_operation))
+    setattr(Remote, f"__r{_name}__", _forward(_operation, reflected=True))
+for _name in ("neg", "pos", "abs", "invert"):
+    setattr(Remote, f"__{_name}__", _forward(_name))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(Remote, f"__{_name}__", _refuse("a plain value that can be compared"))
+for _name in ("float", "int", "index", "complex", "array", "round", "trunc"):
+    setattr(Remote, f"__{_name}__", _refuse("a number"))
+Remote.__bool__ = _refuse("True or False")  # type: ignore[attr-defined]
+Remote.__contains__ = _refuse("a list, tuple, set or dict")  # type: ignore[attr-defined]
+
+
+class Submission:
+    """A student's notebook: `submission.relu(x)`, `bn = submission.BatchNorm(4)`, `bn.running_mean`."""
+
+    __slots__ = ("__link",)
+
+    def __init__(self, link: Link) -> None:
+        object.__setattr__(self, "_Submission__link", link)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        return self.__link.get(0, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__link.set(0, name, value)
+
+    @property
+    def support(self) -> Remote:
+        """The homework's support.py, beside the student's code."""
+        return Remote(self.__link, 1, "module")
+
+    def generator(self, seed: int) -> Any:
+        """A torch.Generator in the student's process."""
+        return self.__link.operate("generator", seed)
+
+    def changed(self, array: Any) -> bool:
+        """Whether a call so far tried to change this argument in place. (It stays as it was, unless `mutable`.)"""
+        return self.__link.was_touched(array)
+
+    def defines(self, name: str) -> bool:
+        """Whether the notebook defines the name."""
+        with contextlib.suppress(MissingName):
+            self.__link.get(0, name)
+            return True
+        return False
+

@@ -1,0 +1,52 @@
+"""Scores on a terminal. Everything a student may have written is shown as text, never as markup or escapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from grading.homework import Homework
+from grading.report.words import error_reason, headline, lateness, mend_first, messages, number
+from grading.score import Score
+
+
+def plain(text: str) -> Text:
+    """Text without control characters: no escape sequence, no workflow command on a line of its own."""
+    shown = "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text)
+    return Text("\n".join(line.replace("::", ":\u200b:") for line in shown.splitlines()))
+
+
+def show_score(console: Console, score: Score, homework: Homework) -> None:
+    """One submission: points a task, and below each what failed and why."""
+    title = Text.assemble((f"{homework.title}", "bold"), "  ", plain(score.student or ""))
+    console.print(title)
+    for task in homework.tasks:
+        scored = next((found for found in score.tasks if found.id == task.id), None)
+        if scored is None:
+            continue
+        full = scored.points == scored.max_points
+        points = f"{number(scored.points)}/{number(scored.max_points)}"
+        console.print(Text.assemble((f"{points:>9}  ", "green" if full else "yellow"), task.title))
+        notes: list[RenderableType] = [plain(message) for message in messages(scored)]
+        if first := mend_first(task, score, homework):
+            notes.insert(0, Text(first, style="italic"))
+        for note in notes:
+            console.print(Padding(Group(note), (0, 0, 0, 13)))
+    console.print(Text.assemble(("Result: ", "bold"), plain(headline(score))))
+
+
+def class_table(scores: Sequence[Score]) -> Table:
+    """A class: one row a submission."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("student", "points", "late", "final", "state"):
+        table.add_column(heading, justify="right" if heading in ("points", "final") else "left")
+    for score in scores:
+        state = Text("graded") if score.state == "graded" else Text("error: ", "red") + plain(error_reason(score))
+        table.add_row(
+            plain(score.student or "?"), number(score.points), lateness(score), number(score.final_points), state
+        )
+    return table

@@ -1,0 +1,138 @@
+"""Runs the cells of a notebook in order, as Restart and run all would, and reports how each one ended.
+
+Magics and shell lines do nothing; a cell that fails or does not parse costs only what it defines.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import linecache
+import re
+import signal
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MAX_TEXT = 200
+TIMED_LINE = re.compile(r"^([ \t]*)%(?:time|timeit|prun)[ \t]+(?=[A-Za-z_(\[{'\"])", re.MULTILINE)
+WRAPPING_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")
+
+
+@dataclass(slots=True, frozen=True)
+class Outcome:
+    """How a cell ended. state: ok, failed, syntax, slow; kind, text and line say what was raised, and where."""
+
+    state: str
+    kind: str = ""
+    text: str = ""
+    line: int = 0
+
+
+class CellTooSlow(BaseException):
+    """Raised inside a cell at its time limit; the judge has a harder one for code that will not hear it."""
+
+
+class Quiet:
+    """Stands in for IPython's shell: whatever is asked of it, nothing happens."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments, **keywords: None
+
+
+def plain_python(source: str) -> str:
+    """The cell without magics and shell lines, line for line; unchanged where it is plain Python already."""
+    if parses(source):
+        return source
+    lines = source.splitlines()
+    first = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    if lines and lines[first].lstrip().startswith("%%"):
+        if not lines[first].lstrip().startswith(WRAPPING_MAGICS):
+            return ""
+        lines[first] = ""
+        source = "\n".join(lines) + "\n"
+        if parses(source):
+            return source
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    try:
+        transformed = TransformerManager().transform_cell(TIMED_LINE.sub(r"\1", source))
+    except Exception:
+        return source  # a syntax error, which running the cell will name
+    return transformed if parses(transformed) else source
+
+
+def parses(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def fresh_namespace() -> types.ModuleType:
+    """The module that cells run in. It is not __main__, and it is importable, so that dataclasses and pickle work."""
+    module = types.ModuleType("notebook")
+    sys.modules["notebook"] = module
+    shell = Quiet()
+    module.__dict__.update(get_ipython=lambda: shell, display=lambda *things, **keywords: None)
+    return module
+
+
+def run_cells(cells: Sequence[tuple[int, str]], module: types.ModuleType, seconds: float) -> Iterator[tuple[int, Outcome]]:
+    """Runs (number, plain Python) in order; yields how each ended. `seconds` is the limit of each."""
+    for number, source in cells:
+        yield number, run_cell(number, source, module.__dict__, seconds)
+
+
+def run_cell(number: int, source: str, namespace: dict[str, Any], seconds: float) -> Outcome:
+    name = f"<cell {number}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    try:
+        code = compile(source, name, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        return Outcome("syntax", type(error).__name__, str(error.msg)[:MAX_TEXT], error.lineno or 0)
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        return Outcome("syntax", type(error).__name__, str(error)[:MAX_TEXT])
+    signal.signal(signal.SIGALRM, stop_cell)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        exec(code, namespace)
+    except CellTooSlow:
+        return Outcome("slow")
+    except BaseException as error:
+        return describe(error)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return Outcome("ok")
+
+
+def stop_cell(number: int, frame: Any) -> None:
+    raise CellTooSlow
+
+
+def describe(error: BaseException) -> Outcome:
+    """Type, message and the deepest line in a cell."""
+    try:
+        text = str(error)[:MAX_TEXT]
+    except BaseException:
+        text = ""
+    return Outcome("failed", type(error).__name__[:80], text, place_of(error)[1])
+
+
+def place_of(error: BaseException) -> tuple[int, int]:
+    """(cell, line) of the deepest frame in a cell, (0, 0) where there is none."""
+    place, step = (0, 0), error.__traceback__
+    while step is not None:
+        name = step.tb_frame.f_code.co_filename
+        if name.startswith("<cell ") and name[6:-1].isdigit():
+            place = (int(name[6:-1]), step.tb_lineno)
+        step = step.tb_next
+    return place
+
+
+def builtin_bases(error: BaseException) -> list[str]:
+    """Names of the builtin exceptions the error is a kind of, nearest first."""
+    return [base.__name__ for base in type(error).__mro__ if getattr(builtins, base.__name__, None) is base]

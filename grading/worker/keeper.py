@@ -1,0 +1,133 @@
+"""The keeper of one submission: outside its pid namespace, so that nothing inside can touch it.
+
+It ends the namespace when its memory passes the limit or when the judge hangs up, and between two tests it ends
+whatever the last one left running. Limits of time are the judge's.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from dataclasses import dataclass
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+WATCH_EVERY = 50  # milliseconds
+
+
+@dataclass(slots=True, frozen=True)
+class Usage:
+    """Pages of one process: its own (in bytes), and those of shared memory it has touched."""
+
+    anonymous: int
+    shared: int
+
+
+def keep(judge: socket.socket, init: int, memory: int) -> None:
+    """Serves the judge until the namespace is gone. Answers: `clean` to `clean`, then `memory` or `ended`."""
+    ended = os.pidfd_open(init)
+    inherited = usage_of(os.getpid()).anonymous
+    poll = select.poll()
+    poll.register(judge, select.POLLIN)
+    poll.register(ended, select.POLLIN)
+    word = b"ended"
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll(WATCH_EVERY)}
+        if ended in ready:
+            break
+        if judge.fileno() in ready:
+            request = judge.recv(16)
+            if request == b"clean":
+                end_left_over(init)
+                judge.send(b"clean")
+                continue
+            break  # the judge hung up
+        if memory_of(init, inherited) > memory:
+            word = b"memory"
+            break
+    kill(init)
+    os.waitpid(init, 0)
+    try:
+        judge.send(word)
+    except OSError:
+        pass  # nobody is left to hear it
+
+
+def end_left_over(init: int) -> None:
+    """Kills every process of the namespace but its init and the notebook process; all of it where that fails."""
+    for _ in range(200):
+        tree = descendants(init)
+        left = [process for process in tree if process != tree[0]]
+        if not left:
+            return
+        for process in left:
+            kill(process)
+    kill(init)
+
+
+def descendants(init: int) -> list[int]:
+    """Processes below the init, the notebook process (its first child) first; the dead do not count."""
+    parents: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = process_fields(int(name))
+            if fields and fields[0] != "Z":
+                parents.setdefault(int(fields[1]), []).append(int(name))
+    found, front = [], [init]
+    while front:
+        children = sorted(parents.get(front.pop(0), ()))
+        found += children
+        front += children
+    return found
+
+
+def process_fields(process: int) -> list[str]:
+    """State, parent, … of /proc/PID/stat: what follows the name, which may hold anything."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].decode().split()
+    except OSError:
+        return []
+
+
+def memory_of(init: int, inherited: int) -> int:
+    """Bytes that the namespace's processes hold beyond what they inherited; exact only where it matters."""
+    processes = [init, *descendants(init)]
+    usages = [usage_of(process) for process in processes]
+    at_most = sum(usage.anonymous for usage in usages) + sum(usage.shared for usage in usages)
+    beyond = sum(max(0, usage.anonymous - inherited) + usage.shared for usage in usages)
+    if len(processes) <= 3:  # init, notebook, one test: each shares nearly all of what it inherited
+        return beyond
+    return min(at_most, sum(proportional(process) for process in processes))
+
+
+def usage_of(process: int) -> Usage:
+    values = status_lines(f"/proc/{process}/status")
+    return Usage(values.get("RssAnon", 0), values.get("RssShmem", 0))
+
+
+def proportional(process: int) -> int:
+    """The process's fair share of what it holds, shared pages divided among their holders."""
+    values = status_lines(f"/proc/{process}/smaps_rollup")
+    return values.get("Pss_Anon", 0) + values.get("Pss_Shmem", 0)
+
+
+def status_lines(path: str) -> dict[str, int]:
+    values = {}
+    try:
+        with open(path) as file:
+            for line in file:
+                name, _, rest = line.partition(":")
+                if rest.endswith("kB\n"):
+                    values[name] = int(rest.split()[0]) << 10
+    except OSError:
+        pass  # the process has just ended
+    return values
+
+
+def kill(process: int) -> None:
+    try:
+        os.kill(process, signal.SIGKILL)
+    except OSError:
+        pass  # it has just ended
