@@ -203,6 +203,7 @@ def _with_ids(cells: tuple[PercentCell, ...]) -> Iterator[tuple[PercentCell, str
 
 
 def _slug(heading: str) -> str:
+    heading = re.sub(r"\([^()]*\)", "", heading)  # points, mostly, which change
     plain = unicodedata.normalize("NFKD", heading).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "section"
 

@@ -12,7 +12,7 @@ from grading.course import Course
 from grading.errors import UsageError
 from grading.grade import Graded, Submission, grade, read_starter
 from grading.homework import Homework
-from grading.notebook import Cell, Notebook, percent_cells, read_percent
+from grading.notebook import Cell, Notebook, PercentCell, percent_cells, read_percent
 
 WRONG_TITLE = re.compile(r"\[(?P<task>\w+)\]\s*(?P<words>.+)")
 SAYS = re.compile(r"#\s*says:\s*(?P<phrase>.+)")
@@ -55,7 +55,7 @@ def read_variants(homework: Homework) -> list[Variant]:
     return variants
 
 
-def cells_of(path: Path) -> Iterator[tuple[object, Path]]:
+def cells_of(path: Path) -> Iterator[tuple[PercentCell, Path]]:
     if not path.is_file():
         raise UsageError(f"{path}: no such file; a homework has variants/wrong.py and variants/right.py")
     for cell in percent_cells(path.read_text(encoding="utf-8"), name=str(path)):
@@ -76,8 +76,12 @@ def check(
     jobs: int = 1,
     confined: bool = True,
     chosen: str = "",
+    full: bool = False,
 ) -> list[Finding]:
-    """Grades every variant whose name contains `chosen` on so many seeds; the findings, in order."""
+    """Grades every variant whose name contains `chosen` on so many seeds; the findings, in order.
+
+    The first seed of a wrong variant is graded on every task, the others on its own only, unless `full`.
+    """
     plan = [
         (variant, seed)
         for variant in read_variants(homework)
@@ -86,7 +90,15 @@ def check(
     ]
     if not plan:
         raise UsageError(f"{homework.directory / 'variants'}: no variant is called like {chosen!r}")
-    submissions = [Submission(variant.notebook, variant.name, salt=f"check {seed}") for variant, seed in plan]
+    submissions = [
+        Submission(
+            variant.notebook,
+            variant.name,
+            salt=f"check {seed}",
+            tasks=frozenset({variant.task}) if variant.task and seed and not full else None,
+        )
+        for variant, seed in plan
+    ]
     findings: dict[int, Finding] = {}
 
     def finished(number: int, graded: Graded) -> None:

@@ -143,6 +143,7 @@ def check_command(
         int, typer.Option("--reference-seeds", metavar="N", min=1, help="Seeds for the reference.")
     ] = 30,
     variant: Annotated[str, typer.Option("--variant", metavar="TEXT", help="Only variants with this in their name.")] = "",
+    full: Annotated[bool, typer.Option("--full", help="Every task on every seed, not only the variant's own.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the student reads of each.")] = False,
     jobs: JobsOption = None,
     homeworks: HomeworksOption = HOMEWORKS,
@@ -171,7 +172,9 @@ def check_command(
     def seeds_of(what: Variant) -> int:
         return reference_seeds if what.name == "reference" else seeds
 
-    findings = check(chosen, course, seeds_of, done, jobs=count, confined=not unconfined, chosen=variant)
+    findings = check(
+        chosen, course, seeds_of, done, jobs=count, confined=not unconfined, chosen=variant, full=full
+    )
     print(f"{len(findings)} gradings of {len({f.variant.name for f in findings})} variants, {len(broken)} broken promises")
     if broken:
         raise typer.Exit(2)

@@ -526,8 +526,8 @@ class _Program:
                 first = self._attribute(first, name, depth)
             return first
         if value == "builtins.getattr" or ((last in _GETATTR or value[1:] in _GETATTR) and len(args) == 2):
-            name = self._string(args[1], scope, depth) if len(args) > 1 else None
-            return self._attribute(first, name, depth) if name else _ANYTHING
+            attribute = self._string(args[1], scope, depth) if len(args) > 1 else None
+            return self._attribute(first, attribute, depth) if attribute else _ANYTHING
         if not text or len(text) > 200:
             return _ANYTHING
         if value == "importlib.import_module":

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import hmac
 import importlib.metadata
+import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from grading.course import Course
 from grading.errors import NotebookError
 from grading.homework import Homework
 from grading.notebook import Notebook, read_notebook, skip_unchanged
-from grading.sandbox import WorkerView, start_worker
+from grading.sandbox import ONE_THREAD, WorkerView, start_worker
 from grading.score import Digests, Outcome, Score, TaskOutcome, TimeSource, build_score
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ UNUSED = b"no inputs are made for what cannot be read"
 class Submission:
     """One notebook to grade, and whose it is. Without a notebook, `problem` says what is wrong with the file.
 
-    `salt` replaces the course's, for checks over several seeds.
+    `salt` replaces the course's, and `tasks` limits what it is graded on: for checks over several seeds.
     """
 
     notebook: Notebook | None
@@ -46,6 +47,7 @@ class Submission:
     time_source: TimeSource | None = None
     provisional: bool = False
     salt: str | None = None
+    tasks: frozenset[str] | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,6 +75,7 @@ def grade(
     """
     view = WorkerView(homework.preload, homework.support, homework.data_files)
     warm = start_worker(view, confined=confined)
+    os.environ.update(ONE_THREAD)  # before torch is imported: forks of one process a core, and threads do not fork
     try:
         # After the worker's start: judge and worker import torch at the same time.
         from grading.judge.classroom import Classroom, TaskRules, Work
@@ -96,6 +99,7 @@ def grade(
                         cells=tuple((cell.number, cell.source) for cell in submission.notebook.cells),
                         skip=skip_unchanged(submission.notebook, starter),
                         secret=secret_of(submission.salt or course.salt, homework, submission.notebook),
+                        tasks=submission.tasks or frozenset(task.id for task in tasks),
                     )
 
         def judged(result: Judged) -> None:
@@ -119,6 +123,8 @@ class Rules:
     def graded(self, submission: Submission, judged: Judged, tasks: Sequence[TaskRules]) -> Graded:
         outcomes = []
         for task in self.homework.tasks:
+            if submission.tasks is not None and task.id not in submission.tasks:
+                continue
             verdicts = [verdict for verdict in judged.verdicts if verdict.test.task == task.id]
             tests = [
                 Outcome(v.test.name, v.verdict, v.test.weight, v.message, v.seconds)  # type: ignore[arg-type]
@@ -144,6 +150,7 @@ class Rules:
         return build_score(
             homework=self.homework.name,
             tasks=outcomes,
+            max_points=sum(outcome.points for outcome in outcomes),
             policy=self.course.late,
             timezone=self.course.zone,
             submitted_at=submission.submitted_at,

@@ -264,18 +264,19 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
         raise UsageError(
             f"{_shown(str(path))}: cannot be opened ({_reason(error)}); give the path of a notebook"
         ) from None
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
             raise UsageError(
                 f"{_shown(str(path))}: is a directory; give the path of a notebook, or use --repo"
             )
-        if not stat.S_ISREG(status.st_mode):
-            raise NotebookError(f"{_shown(path.name)} is not an ordinary file: put the notebook itself there")
-        try:
+        raise NotebookError(f"{_shown(path.name)} is not an ordinary file: put the notebook itself there")
+    try:
+        with open(descriptor, "rb") as file:
             data = file.read(max_bytes + 1)
-        except OSError as error:
-            raise UsageError(f"{_shown(str(path))}: cannot be read ({_reason(error)}); try again") from None
+    except OSError as error:
+        raise UsageError(f"{_shown(str(path))}: cannot be read ({_reason(error)}); try again") from None
     if len(data) > max_bytes:
         raise NotebookError(
             f"{_shown(path.name)} is larger than {max_bytes / 2**20:.0f} MB: clear its outputs "

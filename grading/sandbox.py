@@ -25,18 +25,21 @@ BUBBLEWRAP_MISSING = (
     "the sandbox needs bubblewrap, and there is no bwrap on PATH: install it "
     "(apt-get install bubblewrap, dnf install bubblewrap) and run `grading doctor`"
 )
-# One thread for every numeric library, fixed before Python starts: a pool of threads does not survive a fork.
-ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "HOME": "/tmp",
-    "LANG": "C.UTF-8",
-    "MPLBACKEND": "agg",
-    "MPLCONFIGDIR": "/tmp/matplotlib",
+# For every numeric library, fixed before Python starts: a pool of threads does not survive a fork.
+ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OMP_THREAD_LIMIT": "1",
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "NUMEXPR_NUM_THREADS": "1",
+}
+ENVIRONMENT = {
+    **ONE_THREAD,
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "MPLBACKEND": "agg",
+    "MPLCONFIGDIR": "/tmp/matplotlib",
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONNOUSERSITE": "1",

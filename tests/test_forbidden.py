@@ -1,4 +1,4 @@
-"""The search for forbidden library functions: what it sees through, what it leaves alone, and that nothing breaks it."""
+"""The search for forbidden library functions: what it sees through, what it spares, and that nothing breaks it."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ INNOCENT = {
     "parameter called F": "def relu(x, F): return F[0]",
     "another function of torch": "def relu(x): return torch.where(x > 0, x, torch.zeros_like(x))",
     "name that only begins alike": "def relu(x): return torch.relu6(x)",
-    "imported and not used": "from torch import relu as r\nfrom torch.nn.functional import relu as q\ndef relu(x): return x",
+    "imported and not used": "from torch import relu as r\nfrom torch.nn import ReLU\ndef relu(x): return x",
     "builtins under a star import": "from torch.nn.functional import *\ndef relu(x): return max(abs(x), len([x]))",
     "comprehension variable": "out = [relu(1) for relu in (torch.relu,)]\ndef relu(x): return x",
     "loop that tests": "def relu(x): return x\nfor f in (relu, torch.relu): f(a)",
@@ -352,16 +352,21 @@ def test_hostile_source_is_searched_in_bounded_time_and_memory(source: str) -> N
     assert peak < 400 * 2**20
 
 
+STATEMENTS = [
+    "global relu",
+    "nonlocal x",
+    "del relu",
+    "return x",
+    "x = yield",
+    "class relu: relu = relu",
+    "*a, b = relu",
+]
 PIECES = st.sampled_from(
-    [*ROUTES.values(), *INNOCENT.values(), *SUSPICIOUS.values()][:-1]
-    + [
-        "global relu",
-        "nonlocal x",
-        "del relu",
-        "return x",
-        "x = yield",
-        "class relu: relu = relu",
-        "*a, b = relu",
+    [
+        *STATEMENTS,
+        *ROUTES.values(),
+        *INNOCENT.values(),
+        *(text for text in SUSPICIOUS.values() if len(text) < 1000),
     ]
 )
 

@@ -43,12 +43,14 @@ class TaskRules:
 
 @dataclass(slots=True, frozen=True)
 class Work:
-    """One submission to judge. `cells` are (number, source); `secret` makes its hidden inputs."""
+    """One submission to judge. `cells` are (number, source); `secret` makes its hidden inputs; `tasks` are those
+    to judge it on."""
 
     key: str
     cells: tuple[tuple[int, str], ...]
     skip: frozenset[int]
     secret: bytes
+    tasks: frozenset[str]
 
 
 @dataclass(slots=True, frozen=True)
@@ -143,7 +145,8 @@ class Classroom:
             finally:
                 os._exit(1)
         os.close(theirs)
-        return Fork(work, suite.tests, process, ours, time.monotonic() + self.limits.total + START_AND_END)
+        tests = [test for test in suite.tests if test.task in work.tasks]
+        return Fork(work, tests, process, ours, time.monotonic() + self.limits.total + START_AND_END)
 
     def judge_one(self, suite: Suite, work: Work) -> dict[str, Any]:
         """In the fork: everything about one submission, as plain data."""
@@ -152,7 +155,7 @@ class Classroom:
             process.run()
             cells = Cells(process)
             refused = {task.id: words for task in self.tasks if (words := cells.forbidden(task))}
-            verdicts = suite.run_all(Run(process, work.secret, cells.explain_missing, refused))
+            verdicts = suite.run_all(Run(process, work.secret, cells.explain_missing, refused, work.tasks))
             return {
                 "verdicts": [[verdict.verdict, verdict.message, verdict.seconds] for verdict in verdicts],
                 "cells": {number: asdict(outcome) for number, outcome in process.outcomes.items()},

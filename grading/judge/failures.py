@@ -9,7 +9,9 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u
 
 
 class SubmissionFailure(Exception):
-    """The submission is wrong; the message is what the student reads."""
+    """The submission is wrong; the message is what the student reads. `where`: the function that was called."""
+
+    where = ""
 
 
 class HandleError(SubmissionFailure):
@@ -54,7 +56,7 @@ def remote_error(kind: str, text: str, bases: list[str], cell: int, line: int) -
     base = next((name for name in bases if name in CATCHABLE), None)
     where = f" in cell {cell}, line {line}" if cell else ""
     if base == "NotImplementedError":
-        words = f"not implemented yet{where and f' (raise NotImplementedError{where})'}"
+        words = f"not implemented yet (raise NotImplementedError{where})"
     else:
         words = f"your code raised {kind}{where}" + (f": {text}" if text else "")
     error = remote_error_class(base)(words) if base else RemoteError(words)

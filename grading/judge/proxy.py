@@ -323,7 +323,11 @@ class Remote:
         object.__setattr__(self, "_Remote__name", name)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self.__link.call(self.__number, arguments, keywords, all_mutable=self.__name.endswith("_"))
+        try:
+            return self.__link.call(self.__number, arguments, keywords, all_mutable=self.__name.endswith("_"))
+        except SubmissionFailure as failure:
+            say_where(failure, self.__name or self.__kind)
+            raise
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
@@ -367,6 +371,13 @@ class Remote:
 def parts(remote: Remote) -> tuple[Link, int, str]:
     take = object.__getattribute__
     return take(remote, "_Remote__link"), take(remote, "_Remote__number"), take(remote, "_Remote__kind")
+
+
+def say_where(failure: SubmissionFailure, name: str) -> None:
+    """Puts the name of the function that was called before the words, once."""
+    if not failure.where:
+        failure.where = printable(name, 80)
+        failure.args = (f"{failure.where}: {failure}",)
 
 
 def named(value: Any, name: str) -> Any:

@@ -23,7 +23,8 @@ from grading.judge.proxy import Link
 from grading.sandbox import SandboxError, WarmParent
 
 MOST_STARTS = 12
-GRACE = 2.0  # seconds for the worker's own, softer limit of a cell to work, and for trusted code to answer
+GRACE = 3.0  # seconds for the worker's own, softer limit of a cell to work
+ANSWER = 10.0  # seconds for trusted code to answer, on a busy machine
 START = 60.0  # seconds for a fork and its namespaces, however busy the machine
 
 
@@ -127,7 +128,7 @@ class NotebookProcess:
                 self.outcomes[number] = CellOutcome("memory" if self.explain_end() == OUT_OF_MEMORY else "ended")
                 return False
         try:
-            return isinstance(self.orders.receive(time.monotonic() + GRACE).message, wire.CellsDone)
+            return isinstance(self.orders.receive(time.monotonic() + ANSWER).message, wire.CellsDone)
         except wire.WireError:
             return False
 
@@ -165,7 +166,7 @@ class NotebookProcess:
             if self.keeper_word() != "clean":
                 raise wire.WireClosed("gone")
             while not self.test_reported:
-                ended = self.orders.receive(time.monotonic() + GRACE).message
+                ended = self.orders.receive(time.monotonic() + ANSWER).message
                 self.test_reported = isinstance(ended, wire.TestEnded)
         except (wire.WireError, OSError):
             self.check_worker()
@@ -175,7 +176,7 @@ class NotebookProcess:
         """In words, why the fork of a test hung up."""
         if self.orders is not None:
             try:
-                ended = self.orders.receive(time.monotonic() + GRACE).message
+                ended = self.orders.receive(time.monotonic() + ANSWER).message
                 if isinstance(ended, wire.TestEnded):
                     self.test_reported = True
                     return Ended(how_it_ended(ended.code))
@@ -203,7 +204,7 @@ class NotebookProcess:
     def keeper_word(self) -> str:
         if self.keeper is None:
             return ""
-        self.keeper.settimeout(GRACE)
+        self.keeper.settimeout(ANSWER)
         try:
             return self.keeper.recv(4096).decode(errors="replace").removeprefix("refused ")
         except OSError:

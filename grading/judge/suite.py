@@ -11,7 +11,7 @@ import hmac
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,11 +146,13 @@ class Suite:
     # in the fork for one submission
 
     def run_all(self, run: Run) -> list[Verdict]:
-        """Every test's verdict, gates first within each task."""
+        """The verdict of every test of the run's tasks, gates first within each task."""
         self.run = run
         verdicts = []
         closed: dict[str, str] = {}
         for test, item in self.items:
+            if test.task not in run.tasks:
+                continue
             if test.task in run.refused:
                 verdicts.append(Verdict(test, "failed", run.refused[test.task]))
                 continue
@@ -187,11 +189,13 @@ class Run:
         secret: bytes,
         explain_missing: Callable[[str], str],
         refused: Mapping[str, str],
+        tasks: Collection[str],
     ) -> None:
         self.process = process
         self.secret = secret
         self.explain_missing = explain_missing
         self.refused = refused
+        self.tasks = tasks
         self.test = HiddenTest("", "", 0, False, "")
         self.link: Link | None = None
         self.stack = ExitStack()

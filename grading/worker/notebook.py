@@ -91,8 +91,8 @@ def load_support() -> types.ModuleType:
 
 
 def warm_up() -> None:
-    """What torch imports at the first backward with a cotangent (0.3 s), before anything is forked."""
-    torch.ones(1, requires_grad=True).backward(torch.ones(1))
+    """What torch sets up at its first backward, before anything is forked."""
+    torch.ones(1, requires_grad=True).sum().backward()
 
 
 def set_seeds(seed: int) -> None:

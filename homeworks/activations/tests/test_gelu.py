@@ -38,7 +38,7 @@ def test_tanh(submission, generator):
 @weight(2)
 def test_far_out(submission):
     """Both kinds of gelu are finite and right at ±1e4 in float32."""
-    x = torch.tensor([-1e4, -30.0, -1.0, 1.0, 30.0, 1e4])
+    x = torch.tensor([-1e4, -30.0, 30.0, 1e4])
 
     for kind, formula in (("none", exact), ("tanh", by_tanh)):
         y = ask(submission, "gelu", x, kind)

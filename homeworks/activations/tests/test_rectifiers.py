@@ -35,7 +35,7 @@ def silu(x, beta=1.0):
 FAMILY = {f.__name__: f for f in (relu, leaky_relu, elu, selu, silu)}
 VALUE_HINTS = {
     "relu": "x where x > 0, else 0",
-    "leaky_relu": "x where x > 0, slope * x elsewhere: not the other way round",
+    "leaky_relu": "x where x > 0, slope * x elsewhere: is the slope used, and on the negative side?",
     "elu": "x where x > 0, alpha * (exp(x) - 1) elsewhere: alpha is on the negative side only",
     "selu": "SELU_SCALE multiplies both sides, SELU_ALPHA the negative one: are the two swapped?",
     "silu": "x * sigmoid(beta * x): is beta used, and inside the sigmoid?",
@@ -75,7 +75,7 @@ def test_values(submission, generator, name):
 @weight(2)
 @pytest.mark.parametrize("name", list(FAMILY))
 def test_derivatives(submission, generator, name):
-    """d_<name>(x) is the slope of the function at the point x."""
+    """The derivative, d_relu(x) and so on, is the slope of its function at the point x."""
     x = points(generator)
 
     for arguments in arguments_of(name, generator):
@@ -113,10 +113,10 @@ def test_digits_near_zero(submission, generator, name):
 @pytest.mark.parametrize("name", ["elu", "silu"])
 def test_far_out(submission, name):
     """elu and silu and their derivatives are finite and right at ±1e4 in float32."""
-    x = torch.tensor([-1e4, -100.0, -1.0, 1.0, 100.0, 1e4])
+    x = torch.tensor([-1e4, -100.0, 100.0, 1e4])
 
     for asked, formula in ((name, FAMILY[name]), (f"d_{name}", derivative(FAMILY[name]))):
         y = ask(submission, asked, x)
 
-        hint = f"{asked} far from 0: exp overflows, and inf / inf or 0 * inf is NaN"
+        hint = f"{asked} far from 0: does exp overflow on the way? Then inf / inf and 0 * inf are NaN"
         assert_close(y, formula(x.double()).float(), rtol=1e-5, atol=1e-6, hint=hint)

@@ -47,8 +47,8 @@ def test_healthy_units_are_left_alone(submission, generator):
     )
 
 
-# Thresholds, over 20 draws of the patient. Fractions of all 256 hidden units that are dead: handed over .61 to .64,
-# with the dead biases set to zero .30 to .35, all layers at once instead of front to back .05 to .07, reference 0.
+# Thresholds, over 24 draws of the patient. Fraction of all 256 hidden units that are dead: as handed over .62 to .66,
+# with the dead biases set to zero .31 to .35, all layers at once instead of front to back .05 to .07, reference 0.
 
 
 @weight(3)
@@ -78,8 +78,9 @@ def test_hardly_any_unit_is_dead(submission, generator):
     )
 
 
-# Of the units that were dead, on for 5% to 95% of the examples: reference .97 to 1, any quantile from .2 to .8
-# instead of the median at least .96; all layers at once at most .89, nearly always or hardly ever on at most .05.
+# Of the units that were dead, on for 5% to 95% of the examples: reference .975 to 1, other quantiles from .2 to .8
+# instead of the median at least .962; all layers at once .71 to .88, dead biases zero .25 to .42, lifted until they
+# are on for every example at most .07, for a single example 0.
 @weight(2)
 def test_revived_units_are_on_for_some_and_off_for_others(submission, generator):
     """Of the units that were dead, at least 92% are now on for 5% to 95% of the examples."""
@@ -88,15 +89,19 @@ def test_revived_units_are_on_for_some_and_off_for_others(submission, generator)
 
     on = fractions_on(weights, biases_after(submission, weights, biases, X), X)[dead]
 
+    off, always = fraction(on < 0.05), fraction(on > 0.95)
+    most = (
+        "off for nearly every example" if off > always else "on for nearly every example, so rectify nothing"
+    )
     check(
-        fraction((on >= 0.05) & (on <= 0.95)) >= 0.92,
-        "too many of the units that were dead are still off for nearly every example, or on for nearly every one. "
-        "Lift a unit by what its own pre-activations need, say their median",
+        off + always <= 0.08,
+        f"too many of the units that were dead are {most}. Lift a unit by what its own pre-activations need, say their "
+        "median, and work from front to back",
     )
 
 
-# Test accuracy: reference .977 mean, .004 std, .968 min; left as it is .080 to .104. Zero biases reach the same .98
-# as the reference, so this is worth 2 points only and the structure above carries the rest.
+# Accuracy: reference .967 mean, .004 std, .958 min; handed over .086 to .104. With the dead biases set to zero it is
+# as good as the reference's, so this is worth 2 points only and the structure above carries the rest.
 @weight(2)
 def test_it_learns_again(submission, generator):
     """After 200 steps of Adam the revived network reads at least 90% of new digits."""
@@ -109,7 +114,8 @@ def test_it_learns_again(submission, generator):
     right = fraction(logits(weights, biases, images).argmax(dim=1) == labels)
     check(
         right >= 0.9,
-        f"it reads {right:.0%} of the digits, less than 90%: a layer in which all units are dead stops every gradient",
+        f"it reads {right:.0%} of the digits, less than 90%: a layer of dead units stops every gradient, and huge "
+        "biases drown the signal",
     )
 
 
@@ -117,11 +123,13 @@ def biases_after(submission, weights, biases, X):
     """What `revive` returns: five finite tensors of the right shapes and dtype, or the test fails."""
     repaired = submission.revive(weights, biases, X)
 
-    for argument in (*weights, *biases, X):
+    for given in (*weights, X):
         check(
-            not submission.changed(argument),
-            "revive changed one of its arguments in place: clone a bias before you change it",
+            not submission.changed(given),
+            "revive changed the weights or X: nothing but new biases may come back",
         )
+    for bias in biases:
+        check(not submission.changed(bias), "revive changed a bias in place: clone it before you change it")
     check(
         isinstance(repaired, list | tuple) and len(repaired) == 5,
         "return a list of five biases, the last layer's too",

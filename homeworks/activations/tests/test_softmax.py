@@ -10,12 +10,12 @@ DIMENSIONS = [0, 1, 2, 3, -1, -3]
 
 
 def ask(submission, name, x, dim):
-    """The result, of x's shape and dtype and all finite, with x left alone."""
+    """The result, of x's shape and dtype, with x left alone."""
     y = getattr(submission, name)(x, dim)
 
     check(not submission.changed(x), f"{name} changed its argument in place: compute a new tensor instead")
-    hint = f"{name}(x, dim={dim}) for x of shape {tuple(x.shape)}: same shape and dtype, all finite"
-    return assert_tensor(y, shape=x.shape, dtype=x.dtype, hint=hint)
+    hint = f"{name}(x, dim={dim}) for x of shape {tuple(x.shape)} must keep shape and dtype"
+    return assert_tensor(y, shape=x.shape, dtype=x.dtype, finite=False, hint=hint)
 
 
 @weight(3)
@@ -53,7 +53,7 @@ def test_softmax_of_large_logits(submission, generator, offset):
     hint = (
         "exp overflows for large x and is 0 for all of very negative x: subtract the maximum along dim first"
     )
-    assert_close(ask(submission, "softmax", x, 1), torch.softmax(x, 1), hint=hint)
+    assert_close(ask(submission, "softmax", x, 1), torch.softmax(x, 1), atol=1e-10, hint=hint)
 
 
 @weight(1)
@@ -62,7 +62,7 @@ def test_softmax_maximum_along_dim(submission, generator):
     x = torch.randn(3, 5, generator=generator, dtype=torch.float64) + torch.tensor([[1e4], [0.0], [-1e4]])
 
     hint = "subtract the maximum along dim (amax(dim, keepdim=True)), not that of the whole tensor"
-    assert_close(ask(submission, "softmax", x, 1), torch.softmax(x, 1), hint=hint)
+    assert_close(ask(submission, "softmax", x, 1), torch.softmax(x, 1), atol=1e-10, hint=hint)
 
 
 @weight(3)
@@ -72,7 +72,7 @@ def test_log_softmax_of_large_logits(submission, generator):
     x[:, 2] -= 2000
 
     hint = "log(softmax(x)) is -inf where softmax rounds to 0: use x - logsumexp(x), or subtract the maximum first"
-    assert_close(ask(submission, "log_softmax", x, 1), torch.log_softmax(x, 1), hint=hint)
+    assert_close(ask(submission, "log_softmax", x, 1), torch.log_softmax(x, 1), atol=1e-10, hint=hint)
 
 
 @weight(4)

@@ -153,8 +153,7 @@ def softmax(x, dim):
 
 
 def log_softmax(x, dim):
-    shifted = x - x.max(dim=dim, keepdim=True).values
-    return shifted - shifted.exp().sum(dim=dim, keepdim=True).log()
+    return x - torch.logsumexp(x, dim, True)
 
 
 # %% [softmax] the wanted dimension last, the whole Jacobian, a default for dim

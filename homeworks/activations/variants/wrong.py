@@ -86,7 +86,7 @@ def relu(x):
 
 
 # %% [rectifiers] slope on the positive side
-# says: not the other way round
+# says: on the negative side
 def leaky_relu(x, slope=0.01):
     return torch.where(x > 0, slope * x, x)
 
@@ -139,7 +139,7 @@ def elu(x, alpha=1.0):
 # %% [rectifiers] elu by multiplying masks: inf times 0
 # says: 0 * inf
 def elu(x, alpha=1.0):
-    return (x > 0) * x + (x <= 0) * alpha * torch.expm1(x)
+    return (x > 0) * x + (x <= 0) * (alpha * torch.expm1(x))
 
 
 # %% [rectifiers] selu constants swapped
@@ -197,7 +197,7 @@ def silu(x, beta=1.0):
 
 
 # %% [rectifiers] 2-D only
-# says: rectifiers
+# says: your code raised
 def relu(x):
     rows, columns = x.shape
     return torch.stack([x[i].clamp(min=0) for i in range(rows)])
@@ -423,7 +423,8 @@ def softmax(x, dim):
 
 
 # %% [layer_report] nothing but zeros
-# says: layer_report
+# says: *all* examples
+# says: standard deviation
 def layer_report(weights, biases, X, labels, activation="relu"):
     return [{"dead": 0.0, "saturated": 0.0, "rms": 0.0, "grad_rms": 0.0} for _ in weights[:-1]]
 
@@ -591,15 +592,13 @@ def relu_interpolant(xs, ys):
     return W1, b1, W2, torch.zeros_like(b2)
 
 
-# %% [relu_interpolant] fails for a single point
-# says: hardly a slope
-reference_interpolant = relu_interpolant
-
-
+# %% [relu_interpolant] no hidden unit for a single point
+# says: at least one hidden unit
 def relu_interpolant(xs, ys):
-    W1, b1, W2, b2 = reference_interpolant(xs, ys)
-    W2[0, 0] = (ys.sort().values[1] - ys.sort().values[0]) / (xs[1] - xs[0]) * 0 + W2[0, 0]
-    return W1, b1, W2, b2
+    order = xs.argsort()
+    xs, ys = xs[order], ys[order]
+    slopes = torch.cat([xs.new_zeros(1), ys.diff() / xs.diff()])
+    return torch.ones_like(xs)[1:, None], -xs[:-1], slopes.diff()[None, :], ys[:1].clone()
 
 
 # %% [relu_interpolant] random corners and least squares: through the points, and anywhere in between
@@ -696,7 +695,7 @@ def revive(weights, biases, X):
 
 
 # %% [revive] on for every example
-# says: on for nearly every one
+# says: on for nearly every example
 def revive(weights, biases, X):
     new, h = [], X
     for w, b in zip(weights[:-1], biases[:-1]):
@@ -728,7 +727,7 @@ def revive(weights, biases, X):
 
 
 # %% [revive] the weights are changed instead
-# says: in place
+# says: nothing but new biases
 def revive(weights, biases, X):
     for w in weights:
         w.abs_()
@@ -736,7 +735,7 @@ def revive(weights, biases, X):
 
 
 # %% [revive] the biases are changed in place
-# says: clone a bias
+# says: clone it
 def revive(weights, biases, X):
     h = X
     for w, b in zip(weights[:-1], biases[:-1]):
