@@ -47,9 +47,13 @@ def read_variants(homework: Homework) -> list[Variant]:
     for cell, path in cells_of(directory / "wrong.py"):
         match = WRONG_TITLE.fullmatch(cell.title.strip())
         if match is None or match["task"] not in {task.id for task in homework.tasks}:
-            raise UsageError(f"{path}:{cell.line - 1}: a wrong variant starts with `# %% [task] what is wrong`")
+            raise UsageError(
+                f"{path}:{cell.line - 1}: a wrong variant starts with `# %% [task] what is wrong`"
+            )
         says = tuple(SAYS.findall(cell.source))
-        variants.append(Variant(f"wrong: {cell.title.strip()}", followed_by(reference, cell.source), match["task"], says))
+        variants.append(
+            Variant(f"wrong: {cell.title.strip()}", followed_by(reference, cell.source), match["task"], says)
+        )
     for cell, _ in cells_of(directory / "right.py"):
         variants.append(Variant(f"right: {cell.title.strip()}", followed_by(reference, cell.source), None))
     return variants

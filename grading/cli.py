@@ -31,21 +31,30 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-HomeworksOption = Annotated[Path, typer.Option("--homeworks", metavar="DIR", help="The directory with course.yml.")]
+HomeworksOption = Annotated[
+    Path, typer.Option("--homeworks", metavar="DIR", help="The directory with course.yml.")
+]
 JobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", metavar="N", help="Submissions at a time; one a processor by default.")
+    int | None,
+    typer.Option("--jobs", "-j", metavar="N", help="Submissions at a time; one a processor by default."),
 ]
 UnconfinedOption = Annotated[
-    bool, typer.Option("--unconfined", help="Without a sandbox, for authors; such scores are marked and do not count.")
+    bool,
+    typer.Option(
+        "--unconfined", help="Without a sandbox, for authors; such scores are marked and do not count."
+    ),
 ]
 
 
 @app.command("grade")
 def grade_command(
     notebooks: Annotated[
-        list[Path] | None, typer.Argument(metavar="NOTEBOOK...", help="The notebooks to grade.", show_default=False)
+        list[Path] | None,
+        typer.Argument(metavar="NOTEBOOK...", help="The notebooks to grade.", show_default=False),
     ] = None,
-    homework: Annotated[str, typer.Option("--homework", metavar="NAME", help="Which homework they are of.")] = "",
+    homework: Annotated[
+        str, typer.Option("--homework", metavar="NAME", help="Which homework they are of.")
+    ] = "",
     student: Annotated[
         str | None, typer.Option("--student", metavar="LOGIN", help="Whose it is; else the file's name says.")
     ] = None,
@@ -54,16 +63,20 @@ def grade_command(
         typer.Option("--submitted-at", metavar="ISO", help="When, with a zone: 2026-11-02T10:00:00+01:00."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE|DIR", help="Where the score goes (.json), or a directory.")
+        Path | None,
+        typer.Option("--out", metavar="FILE|DIR", help="Where the score goes (.json), or a directory."),
     ] = None,
     repo: Annotated[
-        Path | None, typer.Option("--repo", metavar="DIR", help="Grade a checkout; its notebook is looked for.")
+        Path | None,
+        typer.Option("--repo", metavar="DIR", help="Grade a checkout; its notebook is looked for."),
     ] = None,
     event: Annotated[
-        Path | None, typer.Option("--event", metavar="FILE", help="GitHub's event file: student, commit and time.")
+        Path | None,
+        typer.Option("--event", metavar="FILE", help="GitHub's event file: student, commit and time."),
     ] = None,
     summary: Annotated[
-        Path | None, typer.Option("--summary", metavar="FILE", help="Append a summary in Markdown to this file.")
+        Path | None,
+        typer.Option("--summary", metavar="FILE", help="Append a summary in Markdown to this file."),
     ] = None,
     jobs: JobsOption = None,
     homeworks: HomeworksOption = HOMEWORKS,
@@ -80,7 +93,9 @@ def grade_command(
     if bool(paths) == (repo is not None):
         raise UsageError("give notebooks to grade, or --repo DIR for one checkout (and not both)")
     if student is not None and len(paths) > 1:
-        raise UsageError(f"--student {student}: names one student, but there are {len(paths)} notebooks; leave it out")
+        raise UsageError(
+            f"--student {student}: names one student, but there are {len(paths)} notebooks; leave it out"
+        )
     if event is not None and repo is None:
         raise UsageError("--event: describes one checkout; give it with --repo DIR")
     count = number_of_jobs(jobs)
@@ -116,8 +131,12 @@ def doctor_command() -> None:
 
 @app.command("build")
 def build_command(
-    name: Annotated[str | None, typer.Argument(metavar="HOMEWORK", help="One homework; all without it.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 2 where a starter is out of step.")] = False,
+    name: Annotated[
+        str | None, typer.Argument(metavar="HOMEWORK", help="One homework; all without it.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 2 where a starter is out of step.")
+    ] = False,
     homeworks: HomeworksOption = HOMEWORKS,
 ) -> None:
     """Make the starter notebooks from the sources."""
@@ -142,9 +161,15 @@ def check_command(
     reference_seeds: Annotated[
         int, typer.Option("--reference-seeds", metavar="N", min=1, help="Seeds for the reference.")
     ] = 30,
-    variant: Annotated[str, typer.Option("--variant", metavar="TEXT", help="Only variants with this in their name.")] = "",
-    full: Annotated[bool, typer.Option("--full", help="Every task on every seed, not only the variant's own.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the student reads of each.")] = False,
+    variant: Annotated[
+        str, typer.Option("--variant", metavar="TEXT", help="Only variants with this in their name.")
+    ] = "",
+    full: Annotated[
+        bool, typer.Option("--full", help="Every task on every seed, not only the variant's own.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what the student reads of each.")
+    ] = False,
     jobs: JobsOption = None,
     homeworks: HomeworksOption = HOMEWORKS,
     unconfined: UnconfinedOption = False,
@@ -175,7 +200,9 @@ def check_command(
     findings = check(
         chosen, course, seeds_of, done, jobs=count, confined=not unconfined, chosen=variant, full=full
     )
-    print(f"{len(findings)} gradings of {len({f.variant.name for f in findings})} variants, {len(broken)} broken promises")
+    print(
+        f"{len(findings)} gradings of {len({f.variant.name for f in findings})} variants, {len(broken)} broken promises"
+    )
     if broken:
         raise typer.Exit(2)
 
@@ -224,7 +251,9 @@ def parse_moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--submitted-at {text}: not a time; write it as 2026-11-02T10:00:00+01:00") from None
+        raise UsageError(
+            f"--submitted-at {text}: not a time; write it as 2026-11-02T10:00:00+01:00"
+        ) from None
     if moment.tzinfo is None:
         raise UsageError(f"--submitted-at {text}: has no zone; add one, as in {text}+00:00 or {text}Z")
     return moment
@@ -260,12 +289,14 @@ def checkout(
         raise UsageError(f"{repo}: no such directory; --repo takes a checkout")
     who = read_event(event) if event is not None else {}
     who |= {"student": student} if student is not None else {}
-    who |= {"submitted_at": moment, "time_source": "given", "provisional": False} if moment is not None else {}
+    who |= (
+        {"submitted_at": moment, "time_source": "given", "provisional": False} if moment is not None else {}
+    )
     who.setdefault("student", repo.absolute().name)
     try:
         path = find_notebook(repo, homework.notebook, read_starter(homework))
     except NotebookError as error:
-        return Submission(None, problem=str(error), **who)  # type: ignore[arg-type]
+        return Submission(None, problem=str(error), **who)
     return read_submission(path, **who)
 
 
@@ -282,11 +313,15 @@ def output_paths(out: Path | None, submissions: list[Submission]) -> list[Path |
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {out}: cannot be made ({error.strerror}); give another directory") from None
-    paths: list[Path | None] = [out / f"{file_name(submission.student or 'unknown')}.json" for submission in submissions]
+    paths: list[Path | None] = [
+        out / f"{file_name(submission.student or 'unknown')}.json" for submission in submissions
+    ]
     doubled = {path for path in paths if paths.count(path) > 1}
     if doubled:
         names = ", ".join(sorted(path.stem for path in doubled if path))
-        raise UsageError(f"--out {out}: two notebooks are of one student ({names}); rename one, or grade them apart")
+        raise UsageError(
+            f"--out {out}: two notebooks are of one student ({names}); rename one, or grade them apart"
+        )
     for path in paths:
         if path is not None:
             writable(path)

@@ -28,7 +28,9 @@ def read_event(path: Path) -> dict[str, Any]:
         student = (event.get("sender") or event.get("pusher") or {}).get("login")
         fields = {"student": student, "repository": repository["full_name"], "commit": event.get("after")}
     except OSError as error:
-        raise UsageError(f"--event {path}: cannot be read ({error.strerror}); give GITHUB_EVENT_PATH") from None
+        raise UsageError(
+            f"--event {path}: cannot be read ({error.strerror}); give GITHUB_EVENT_PATH"
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise UsageError(f"--event {path}: is not GitHub's event of a push; give GITHUB_EVENT_PATH") from None
     return {**fields, "submitted_at": moment, "time_source": "push", "provisional": True}

@@ -75,7 +75,9 @@ def grade(
     """
     view = WorkerView(homework.preload, homework.support, homework.data_files)
     warm = start_worker(view, confined=confined)
-    os.environ.update(ONE_THREAD)  # before torch is imported: forks of one process a core, and threads do not fork
+    os.environ.update(
+        ONE_THREAD
+    )  # before torch is imported: forks of one process a core, and threads do not fork
     try:
         # After the worker's start: judge and worker import torch at the same time.
         from grading.judge.classroom import Classroom, TaskRules, Work
@@ -161,7 +163,9 @@ class Rules:
             repository=submission.repository,
             commit=submission.commit,
             confined=self.confined,
-            digests=Digests(submission=digest, tests=tests_digest(self.homework), environment=environment_digest()),
+            digests=Digests(
+                submission=digest, tests=tests_digest(self.homework), environment=environment_digest()
+            ),
             reason=reason,
         )
 

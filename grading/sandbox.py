@@ -94,7 +94,9 @@ class WarmParent:
             place.cleanup()
 
 
-def start_worker(view: WorkerView, *, confined: bool = True, without: frozenset[str] = frozenset()) -> WarmParent:
+def start_worker(
+    view: WorkerView, *, confined: bool = True, without: frozenset[str] = frozenset()
+) -> WarmParent:
     """Starts the warm parent and returns at once, so that the judge imports torch at the same time.
 
     `without` leaves parts of the outer wall out ("environment", "view", "network"): for the tests of each part.

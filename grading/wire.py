@@ -305,7 +305,9 @@ class TestEnded(Message, tag="ended", frozen=True):
     code: int
 
 
-Question: TypeAlias = GetAttribute | SetAttribute | Call | Operate | Backward | CallBackReturned | CallBackRaised
+Question: TypeAlias = (
+    GetAttribute | SetAttribute | Call | Operate | Backward | CallBackReturned | CallBackRaised
+)
 Answer: TypeAlias = Returned | Raised | CallBack
 Order: TypeAlias = RunCells | StartTest
 Report: TypeAlias = Sources | CellDone | CellsDone | TestEnded
@@ -348,7 +350,9 @@ class Wire:
         """Sends one frame. Raises WireError when the message is too large, WireClosed, WireTimeout."""
         buffers = buffers or []
         if buffers:
-            message = msgspec.structs.replace(message, buffers=[memoryview(buffer).nbytes for buffer in buffers])
+            message = msgspec.structs.replace(
+                message, buffers=[memoryview(buffer).nbytes for buffer in buffers]
+            )
         if sum(message.buffers) > self.payload:
             raise WireError(f"more than {self.payload >> 20} MB in one value")
         header = self.encoder.encode(message)
@@ -376,7 +380,9 @@ class Wire:
         sizes = message.buffers
         if len(sizes) > MAX_NODES or any(size < 0 for size in sizes) or sum(sizes) > self.payload:
             raise WireError(f"buffers beyond {self.payload >> 20} MB")
-        return Frame(message, [self._receive_exactly(size, deadline, descriptors) for size in sizes], descriptors)
+        return Frame(
+            message, [self._receive_exactly(size, deadline, descriptors) for size in sizes], descriptors
+        )
 
     def close(self) -> None:
         self.channel.close()
@@ -464,10 +470,14 @@ class Packer:
             if known is None:
                 self.storages[key] = Storage(owner, start, stop)
             elif start < stop:
-                whole = (start, stop) if known.start == known.stop else (min(start, known.start), max(stop, known.stop))
+                whole = (
+                    (start, stop)
+                    if known.start == known.stop
+                    else (min(start, known.start), max(stop, known.stop))
+                )
                 known.start, known.stop = whole
 
-    def pack(self, value: Any, depth: int = 0) -> Node:  # noqa: PLR0911, PLR0912 - one branch a type
+    def pack(self, value: Any, depth: int = 0) -> Node:
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise WireError(f"a value with more than {MAX_NODES} parts")
@@ -482,19 +492,19 @@ class Packer:
         if isinstance(value, torch.Tensor):
             return self.pack_torch(value) if is_plain(value) else self.handle(value)
         if isinstance(value, int):
-            value = int(value)
-            return value if -(1 << 63) <= value < 1 << 63 else Big(format(value, "x"))
+            whole = int(value)
+            return whole if -(1 << 63) <= whole < 1 << 63 else Big(format(whole, "x"))
         if isinstance(value, float):
             return float(value)
         if isinstance(value, complex):
             return Complex(value.real, value.imag)
         if isinstance(value, str):
-            value = str.__str__(value)
+            text = str.__str__(value)
             try:
-                value.encode()
+                text.encode()
             except UnicodeEncodeError:
-                return Text(value.encode("utf-8", "surrogatepass"))
-            return value
+                return Text(text.encode("utf-8", "surrogatepass"))
+            return text
         if isinstance(value, bytes):
             return Bytes(bytes(value))
         if isinstance(value, torch.Size):
@@ -503,7 +513,10 @@ class Packer:
             if isinstance(value, base):
                 return Many(kind, [self.pack(item, deeper) for item in value])
         if isinstance(value, dict):
-            return Mapping([self.pack(key, deeper) for key in value], [self.pack(item, deeper) for item in value.values()])
+            return Mapping(
+                [self.pack(key, deeper) for key in value],
+                [self.pack(item, deeper) for item in value.values()],
+            )
         if isinstance(value, slice):
             return Slice(*(self.pack(part, deeper) for part in (value.start, value.stop, value.step)))
         if value is Ellipsis:
@@ -606,7 +619,11 @@ def stretch(array: Any) -> tuple[Any, Any, int, int]:
     if isinstance(array, torch.Tensor):
         storage = array.untyped_storage()
         size = array.element_size()
-        reach = sum((n - 1) * s for n, s in zip(array.shape, array.stride(), strict=True)) if array.numel() else -1
+        reach = (
+            sum((n - 1) * s for n, s in zip(array.shape, array.stride(), strict=True))
+            if array.numel()
+            else -1
+        )
         first = array.data_ptr()
         return ("torch", storage.data_ptr() or id(array)), array, first, first + (reach + 1) * size
     owner = array
@@ -621,7 +638,9 @@ def stretch(array: Any) -> tuple[Any, Any, int, int]:
 def copy_of(storage: Storage) -> bytes:
     import ctypes
 
-    return ctypes.string_at(storage.start, storage.stop - storage.start) if storage.stop > storage.start else b""
+    return (
+        ctypes.string_at(storage.start, storage.stop - storage.start) if storage.stop > storage.start else b""
+    )
 
 
 # ------------------------------------------------------------------------------------------------- unpacking
@@ -654,7 +673,7 @@ class Unpacker:
         self.bases: dict[int, Any] = {}
         self.nodes = 0
 
-    def unpack(self, node: Node, depth: int = 0) -> Any:  # noqa: PLR0911, PLR0912 - one branch a type
+    def unpack(self, node: Node, depth: int = 0) -> Any:
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise WireError("a value with too many parts")
@@ -739,9 +758,9 @@ class Unpacker:
         storage = torch.from_numpy(base).untyped_storage()
         tensor = torch.empty(0, dtype=dtype)
         if node.strides is None:
-            return tensor.set_(storage, 0, tuple(node.shape))  # type: ignore[call-overload]
+            return tensor.set_(storage).view(tuple(node.shape))
         offset = 0 if 0 in node.shape else node.offset // dtype.itemsize
-        return tensor.set_(storage, offset, tuple(node.shape), tuple(node.strides))  # type: ignore[call-overload]
+        return tensor.set_(storage, offset, tuple(node.shape), tuple(node.strides))
 
     def base(self, number: int) -> Any:
         if number not in self.bases:

@@ -90,7 +90,9 @@ class Classroom:
 
         def serve(suite: Suite) -> None:
             self.tests = suite.tests
-            torch.ones(1, requires_grad=True).backward(torch.ones(1))  # torch imports 0.3 s more at the first one
+            torch.ones(1, requires_grad=True).backward(
+                torch.ones(1)
+            )  # torch imports 0.3 s more at the first one
             self.warm.wait_until_ready()
             gc.collect()
             gc.freeze()
@@ -136,12 +138,10 @@ class Classroom:
                 for standard in (0, 1, 2):
                     os.dup2(null, standard)
                 answer = json.dumps(self.judge_one(suite, work)).encode()
-                with open(theirs, "wb") as pipe:
-                    pipe.write(answer)
+                say(theirs, answer)
                 os._exit(0)
             except BaseException:
-                with open(theirs, "wb") as pipe:
-                    pipe.write(json.dumps({"error": "a fault in the judge: " + last_line()}).encode())
+                say(theirs, json.dumps({"error": f"a fault in the judge: {last_line()}"}).encode())
             finally:
                 os._exit(1)
         os.close(theirs)
@@ -198,7 +198,9 @@ class Fork:
         _, status = os.waitpid(self.process, 0)
         seconds = round(time.monotonic() - self.start, 3)
         if self.late:
-            return Judged(self.work.key, error="the judge took longer than all limits together", seconds=seconds)
+            return Judged(
+                self.work.key, error="the judge took longer than all limits together", seconds=seconds
+            )
         try:
             answer = json.loads(self.said)
         except ValueError:
@@ -239,15 +241,23 @@ class Cells:
         """Why the notebook has no such name: which cell should have defined it, and what happened there."""
         for number, names in self.defined.items():
             if name in names and self.state(number) not in ("ok", "skipped"):
-                return f"your notebook has no {name}: cell {number} defines it, but {self.what_happened(number)}"
+                return (
+                    f"your notebook has no {name}: cell {number} defines it, but {self.what_happened(number)}"
+                )
         for number, source in self.sources:
             if number not in self.outcomes or self.outcomes[number].state != "syntax" or name not in source:
                 continue
-            return f"your notebook has no {name}: cell {number}, where it stands, {self.what_happened(number)}"
+            return (
+                f"your notebook has no {name}: cell {number}, where it stands, {self.what_happened(number)}"
+            )
         everything = sorted(set().union(*self.defined.values())) if self.defined else []
         folded = {candidate.lower().replace("_", ""): candidate for candidate in everything}
         near = difflib.get_close_matches(name.lower().replace("_", ""), folded, n=1, cutoff=0.8)
-        also = f"; did you mean it by {printable(folded[near[0]], 60)}? The name must match exactly" if near else ""
+        also = (
+            f"; did you mean it by {printable(folded[near[0]], 60)}? The name must match exactly"
+            if near
+            else ""
+        )
         return f"your notebook has no {name}{also}"
 
     def what_happened(self, number: int) -> str:
@@ -281,6 +291,11 @@ def names_defined(source: str) -> frozenset[str]:
             case ast.alias():
                 names.add((node.asname or node.name).split(".")[0])
     return frozenset(names)
+
+
+def say(pipe: int, words: bytes) -> None:
+    with open(pipe, "wb") as file:
+        file.write(words)
 
 
 def end_with_parent() -> None:

@@ -43,7 +43,9 @@ def assert_tensor(
     return actual
 
 
-def assert_close(actual: Any, expected: Any, *, rtol: float = RTOL, atol: float = ATOL, hint: str = "") -> None:
+def assert_close(
+    actual: Any, expected: Any, *, rtol: float = RTOL, atol: float = ATOL, hint: str = ""
+) -> None:
     """The value equals the expected one within atol + rtol·|expected|, element by element (NaN equals NaN).
 
     expected: torch tensor, NumPy array, number, or a (nested) list, tuple or dict of them; the value must be of
@@ -52,13 +54,17 @@ def assert_close(actual: Any, expected: Any, *, rtol: float = RTOL, atol: float 
     """
     if isinstance(expected, dict):
         if not isinstance(actual, dict) or set(actual) != set(expected):
-            raise SubmissionFailure(said(f"it returned {a_kind_of(actual)}, expected a dict with the stated keys", hint))
+            raise SubmissionFailure(
+                said(f"it returned {a_kind_of(actual)}, expected a dict with the stated keys", hint)
+            )
         for key, part in expected.items():
             assert_close(actual[key], part, rtol=rtol, atol=atol, hint=hint)
         return
     if isinstance(expected, list | tuple):
         if not isinstance(actual, list | tuple) or len(actual) != len(expected):
-            raise SubmissionFailure(said(f"it returned {a_kind_of(actual)}, expected {len(expected)} values", hint))
+            raise SubmissionFailure(
+                said(f"it returned {a_kind_of(actual)}, expected {len(expected)} values", hint)
+            )
         for item, part in zip(actual, expected, strict=True):
             assert_close(item, part, rtol=rtol, atol=atol, hint=hint)
         return
@@ -67,8 +73,12 @@ def assert_close(actual: Any, expected: Any, *, rtol: float = RTOL, atol: float 
     value, wanted = as_array(actual, hint), as_array(expected, "")
     if value.shape != wanted.shape:
         raise SubmissionFailure(said(f"its shape is {value.shape}, expected {wanted.shape}", hint))
-    if (value.dtype.kind == "b") != (wanted.dtype.kind == "b") or (value.dtype.kind == "c") > (wanted.dtype.kind == "c"):
-        raise SubmissionFailure(said(f"its values are of dtype {value.dtype}, not of the kind asked for", hint))
+    if (value.dtype.kind == "b") != (wanted.dtype.kind == "b") or (value.dtype.kind == "c") > (
+        wanted.dtype.kind == "c"
+    ):
+        raise SubmissionFailure(
+            said(f"its values are of dtype {value.dtype}, not of the kind asked for", hint)
+        )
     compare(value, wanted, rtol, atol, hint)
 
 
@@ -80,7 +90,9 @@ def compare(value: Any, wanted: Any, rtol: float, atol: float, hint: str) -> Non
         if value.dtype.kind in "iu" and wanted.dtype.kind in "iu":
             close = value == wanted
         else:
-            close = np.isclose(value.astype(common), wanted.astype(common), rtol=rtol, atol=atol, equal_nan=True)
+            close = np.isclose(
+                value.astype(common), wanted.astype(common), rtol=rtol, atol=atol, equal_nan=True
+            )
     if bool(close.all()):
         return
     raise SubmissionFailure(said(how_far_off(value, wanted, close), hint))
@@ -106,7 +118,9 @@ def how_far_off(value: Any, wanted: Any, close: Any) -> str:
     return words
 
 
-def gradcheck(f: Callable[..., Any], inputs: Any, *, hint: str = "", atol: float = 1e-5, rtol: float = 1e-3) -> None:
+def gradcheck(
+    f: Callable[..., Any], inputs: Any, *, hint: str = "", atol: float = 1e-5, rtol: float = 1e-3
+) -> None:
     """The gradient of f agrees with finite differences at these float64 inputs (torch.autograd.gradcheck)."""
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     try:
@@ -116,7 +130,9 @@ def gradcheck(f: Callable[..., Any], inputs: Any, *, hint: str = "", atol: float
     except (ValueError, TypeError) as error:
         if isinstance(error, SubmissionFailure):
             raise
-        raise SubmissionFailure(said("its gradient could not be taken: the result must depend on the input", hint)) from None
+        raise SubmissionFailure(
+            said("its gradient could not be taken: the result must depend on the input", hint)
+        ) from None
 
 
 def shares_memory(one: Any, other: Any) -> bool:

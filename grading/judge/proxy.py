@@ -15,7 +15,15 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from grading import wire
-from grading.judge.failures import Ended, HandleError, MissingName, OutOfTime, SubmissionFailure, printable, remote_error
+from grading.judge.failures import (
+    Ended,
+    HandleError,
+    MissingName,
+    OutOfTime,
+    SubmissionFailure,
+    printable,
+    remote_error,
+)
 
 MAX_CALLBACKS = 10_000
 MAX_CALLBACK_PAYLOAD = 1 << 20
@@ -106,7 +114,9 @@ class Link:
             value = packing.functions[message.function](*positional, **keywords)
         except Exception as error:  # it may be the fault of the student's arguments, so it goes back to them
             base = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
-            self.wire.send(wire.CallBackRaised(kind=base.__name__, text=str(error)[:200]), deadline=self.deadline)
+            self.wire.send(
+                wire.CallBackRaised(kind=base.__name__, text=str(error)[:200]), deadline=self.deadline
+            )
             return
         answer = Packing(self)
         node = answer.pack(value)
@@ -127,14 +137,20 @@ class Link:
         nodes = [packing.pack(operand) for operand in operands]
         return self.ask(wire.Operate(name=name, operands=nodes, context=context()), packing)
 
-    def call(self, target: int, arguments: tuple[Any, ...], keywords: dict[str, Any], *, all_mutable: bool) -> Any:
+    def call(
+        self, target: int, arguments: tuple[Any, ...], keywords: dict[str, Any], *, all_mutable: bool
+    ) -> Any:
         packing = Packing(self, all_mutable=all_mutable)
         arguments, keywords = packing.unmark(arguments), packing.unmark(keywords)
         packing.measure([arguments, keywords])
         nodes = [packing.pack(argument) for argument in arguments]
         named_nodes = {name: packing.pack(value) for name, value in keywords.items()}
         question = wire.Call(
-            target=target, arguments=nodes, keywords=named_nodes, context=context(), mutable=packing.mutable_buffers()
+            target=target,
+            arguments=nodes,
+            keywords=named_nodes,
+            context=context(),
+            mutable=packing.mutable_buffers(),
         )
         return self.ask(question, packing)
 
@@ -185,11 +201,16 @@ class Packing(wire.Packer):
         message = frame.message
         self.copy_back(message, frame.buffers)
         taped: list[torch.Tensor] = []
-        collector = wire.Unpacker(frame.buffers, handle=lambda node: None, alias=lambda node: None,
-                                  array=lambda node, value: taped.append(value) if in_graph(node) else None)  # fmt: skip
         if message.tape:
-            collector.unpack(message.value)
-            graph = iter(RemoteCall.apply(self.link, message.tape, taped, torch.zeros((), requires_grad=True), *self.tensors))
+            collect = wire.Unpacker(
+                frame.buffers,
+                handle=lambda node: node.number,
+                alias=lambda node: node.argument,
+                array=lambda node, value: taped.append(value) if in_graph(node) else None,
+            )
+            collect.unpack(message.value)
+            anchor = torch.zeros((), requires_grad=True)  # for a result that depends on parameters alone
+            graph = iter(RemoteCall.apply(self.link, message.tape, taped, anchor, *self.tensors))  # type: ignore[no-untyped-call]
         else:
             graph = iter(())
 
@@ -224,16 +245,21 @@ class Packing(wire.Packer):
             place = message.contents.get(number)
             if place is None or not self.is_mutable(array):
                 continue
-            if not 0 <= place < len(buffers) or len(buffers[place]) != memoryview(self.buffers[number]).nbytes:
+            if (
+                not 0 <= place < len(buffers)
+                or len(buffers[place]) != memoryview(self.buffers[number]).nbytes
+            ):
                 raise wire.WireError("an argument came back with another size")
-            start = next(storage.start for key, storage in self.storages.items() if self.numbers.get(key) == number)
+            start = next(
+                storage.start for key, storage in self.storages.items() if self.numbers.get(key) == number
+            )
             base = np.frombuffer(buffers[place], np.uint8)
             if isinstance(array, torch.Tensor):
                 offset = (array.data_ptr() - start) // array.element_size()
                 view = torch.empty(0, dtype=array.dtype)
                 storage = torch.from_numpy(base).untyped_storage()
                 with torch.no_grad():
-                    array.copy_(view.set_(storage, offset, array.shape, array.stride()))  # type: ignore[call-overload]
+                    array.copy_(view.set_(storage, offset, array.shape, array.stride()))
             else:
                 offset = array.__array_interface__["data"][0] - start
                 array[...] = np.ndarray(array.shape, array.dtype, base, offset, array.strides)
@@ -250,7 +276,11 @@ class Packing(wire.Packer):
             raise wire.WireError("a view with unequal numbers of sizes and strides")
         is_tensor = isinstance(argument, torch.Tensor)
         known: dict[str, Any] = wire.TORCH_DTYPES if is_tensor else wire.NUMPY_DTYPES
-        if node.dtype not in known or known[node.dtype] != argument.dtype or any(abs(s) >= 1 << 40 for s in node.strides):
+        if (
+            node.dtype not in known
+            or known[node.dtype] != argument.dtype
+            or any(abs(s) >= 1 << 40 for s in node.strides)
+        ):
             raise wire.WireError("a view of another kind than its argument")
         size = argument.element_size() if is_tensor else argument.itemsize
         unit = size if is_tensor else 1
@@ -260,7 +290,9 @@ class Packing(wire.Packer):
         address = argument.data_ptr() if is_tensor else argument.__array_interface__["data"][0]
         first = address - storage.start + node.offset * unit
         low = first + sum(min(0, (n - 1) * s) for n, s in zip(shape, node.strides, strict=True)) * unit
-        high = first + sum(max(0, (n - 1) * s) for n, s in zip(shape, node.strides, strict=True)) * unit + size
+        high = (
+            first + sum(max(0, (n - 1) * s) for n, s in zip(shape, node.strides, strict=True)) * unit + size
+        )
         if 0 not in shape and not 0 <= low <= high <= storage.stop - storage.start:
             raise wire.WireError("a view beyond its argument")
         if is_tensor:
@@ -277,7 +309,12 @@ class Packing(wire.Packer):
 
 
 def in_graph(node: wire.Array) -> bool:
-    return node.requires_grad and not node.leaf and node.library == "torch" and node.dtype[:2] not in ("in", "ui", "bo")
+    return (
+        node.requires_grad
+        and not node.leaf
+        and node.library == "torch"
+        and node.dtype[:2] not in ("in", "ui", "bo")
+    )
 
 
 def context() -> wire.Context:
@@ -288,13 +325,20 @@ class RemoteCall(torch.autograd.Function):
     """A call in the worker, as a node of the judge's graph: backward asks there for the vector-Jacobian product."""
 
     @staticmethod
-    def forward(ctx: Any, link: Link, tape: int, outputs: list[torch.Tensor], anchor: torch.Tensor, *inputs: torch.Tensor) -> Any:
+    def forward(
+        ctx: Any,
+        link: Link,
+        tape: int,
+        outputs: list[torch.Tensor],
+        anchor: torch.Tensor,
+        *inputs: torch.Tensor,
+    ) -> Any:
         ctx.link, ctx.tape = link, tape
         ctx.expected = [(tensor.shape, tensor.dtype) for tensor in inputs]
         return tuple(outputs)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *cotangents: torch.Tensor) -> Any:
         packing = Packing(ctx.link)
         packing.measure(list(cotangents))
@@ -306,7 +350,9 @@ class RemoteCall(torch.autograd.Function):
             if gradient is None:
                 continue
             if not isinstance(gradient, torch.Tensor) or gradient.shape != shape or gradient.dtype != dtype:
-                raise SubmissionFailure("its backward gave a gradient of another shape or dtype than the input")
+                raise SubmissionFailure(
+                    "its backward gave a gradient of another shape or dtype than the input"
+                )
         return (None, None, None, None, *gradients)
 
 
@@ -314,7 +360,7 @@ class Remote:
     """Something in the student's process that is not plain data. It can be called, read, indexed, iterated and
     computed with; it has no truth value and equals nothing."""
 
-    __slots__ = ("__link", "__name", "__number", "__kind")
+    __slots__ = ("__kind", "__link", "__name", "__number")
 
     def __init__(self, link: Link, number: int, kind: str, name: str = "") -> None:
         object.__setattr__(self, "_Remote__link", link)
@@ -402,7 +448,21 @@ def _refuse(purpose: str) -> Callable[..., NoReturn]:
     return method
 
 
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"):
+for _name in (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+):
     _operation = _name + "_" if _name in ("and", "or") else _name
     setattr(Remote, f"__{_name}__", _forward(_operation))
     setattr(Remote, f"__r{_name}__", _forward(_operation, reflected=True))
@@ -412,8 +472,8 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Remote, f"__{_name}__", _refuse("a plain value that can be compared"))
 for _name in ("float", "int", "index", "complex", "array", "round", "trunc"):
     setattr(Remote, f"__{_name}__", _refuse("a number"))
-Remote.__bool__ = _refuse("True or False")  # type: ignore[attr-defined]
-Remote.__contains__ = _refuse("a list, tuple, set or dict")  # type: ignore[attr-defined]
+setattr(Remote, "__bool__", _refuse("True or False"))  # noqa: B010 - as above, unseen by type checkers
+setattr(Remote, "__contains__", _refuse("a list, tuple, set or dict"))  # noqa: B010
 
 
 class Submission:
@@ -443,7 +503,7 @@ class Submission:
 
     def changed(self, array: Any) -> bool:
         """Whether a call so far tried to change this argument in place. (It stays as it was, unless `mutable`.)"""
-        return self.__link.was_touched(array)
+        return bool(self.__link.was_touched(array))
 
     def defines(self, name: str) -> bool:
         """Whether the notebook defines the name."""
@@ -451,4 +511,3 @@ class Submission:
             self.__link.get(0, name)
             return True
         return False
-

@@ -88,10 +88,16 @@ class NotebookProcess:
         with open(file, "wb", closefd=False) as cells:
             cells.write(json.dumps(self.cells).encode())
         os.lseek(file, 0, os.SEEK_SET)
-        settings = {"memory": self.limits.memory, "confined": self.warm.confined, "without": sorted(self.without)}
+        settings = {
+            "memory": self.limits.memory,
+            "confined": self.warm.confined,
+            "without": sorted(self.without),
+        }
         request = json.dumps(settings).encode()
         try:
-            socket.send_fds(self.warm.control, [request], [keeper_there.fileno(), notebook_there.fileno(), file])
+            socket.send_fds(
+                self.warm.control, [request], [keeper_there.fileno(), notebook_there.fileno(), file]
+            )
         except OSError:
             raise SandboxError(f"the worker is gone: {self.warm.last_words()}") from None
         finally:
@@ -104,7 +110,9 @@ class NotebookProcess:
             frame = self.orders.receive(time.monotonic() + START)
             self.sources = [(number, source) for number, source in json.loads(frame.buffers[0])]
         except wire.WireError:
-            raise SandboxError(f"the sandbox could not be set up: {self.keeper_word() or 'no answer'}") from None
+            raise SandboxError(
+                f"the sandbox could not be set up: {self.keeper_word() or 'no answer'}"
+            ) from None
 
     def run_cells(self) -> bool:
         """Whether the process lived to the end of the notebook."""
@@ -125,7 +133,9 @@ class NotebookProcess:
                 self.outcomes[number] = CellOutcome("slow")
                 return False
             except wire.WireError:
-                self.outcomes[number] = CellOutcome("memory" if self.explain_end() == OUT_OF_MEMORY else "ended")
+                self.outcomes[number] = CellOutcome(
+                    "memory" if self.explain_end() == OUT_OF_MEMORY else "ended"
+                )
                 return False
         try:
             return isinstance(self.orders.receive(time.monotonic() + ANSWER).message, wire.CellsDone)
@@ -192,7 +202,9 @@ class NotebookProcess:
         if word == "memory":
             return OUT_OF_MEMORY
         if kernel_kills() > self.kernel_kills:
-            raise SandboxError("the machine ran out of memory: grade fewer at a time (--jobs), or on a larger one")
+            raise SandboxError(
+                "the machine ran out of memory: grade fewer at a time (--jobs), or on a larger one"
+            )
         return "it ended the Python process (exit, kill or a crash)"
 
     def check_worker(self) -> None:

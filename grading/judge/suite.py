@@ -30,6 +30,7 @@ from grading.sandbox import SandboxError
 CONFIGURATION = Path(__file__).with_name("pytest.ini")
 SECONDS_BEYOND_THE_LIMIT = 30  # for the judge's own part of a test
 UNUSABLE = "the test could not use what your code returned ({}); check its type and shape"
+NOT_OF_THE_ANSWER = (MemoryError, OSError, pytest.skip.Exception)  # whatever the submission answered
 STOPPED_HERE = (SystemExit, KeyboardInterrupt)
 
 
@@ -57,7 +58,9 @@ class Verdict:
 class Suite:
     """A pytest plugin around the hidden tests of one homework. `serve` runs in place of pytest's own loop."""
 
-    def __init__(self, tests_directory: Path, tasks: Sequence[str], serve: Callable[[Suite], None], seconds: float) -> None:
+    def __init__(
+        self, tests_directory: Path, tasks: Sequence[str], serve: Callable[[Suite], None], seconds: float
+    ) -> None:
         self.tests_directory = tests_directory
         self.tasks = tasks
         self.serve = serve
@@ -79,15 +82,36 @@ class Suite:
             os.environ.pop(name, None)
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         modules = [str(self.tests_directory / f"test_{task}.py") for task in self.tasks]
-        options = ["-c", str(CONFIGURATION), f"--rootdir={self.tests_directory}", "--noconftest", "--assert=plain"]
-        options += ["-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:faulthandler", "-p", "no:doctest"]
+        options = [
+            "-c",
+            str(CONFIGURATION),
+            f"--rootdir={self.tests_directory}",
+            "--noconftest",
+            "--assert=plain",
+        ]
+        options += [
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:terminal",
+            "-p",
+            "no:faulthandler",
+            "-p",
+            "no:doctest",
+        ]
         options += ["-p", "no:junitxml", "-p", "no:pastebin", "-p", "no:logging", "-p", "pytest_timeout"]
-        options += ["--capture=no", f"--timeout={self.seconds + SECONDS_BEYOND_THE_LIMIT}", "--timeout-method=signal"]
+        options += [
+            "--capture=no",
+            f"--timeout={self.seconds + SECONDS_BEYOND_THE_LIMIT}",
+            "--timeout-method=signal",
+        ]
         pytest.main([*options, *modules], plugins=[self])
         if self.failure is not None:
             raise self.failure
         if not self.served:
-            raise GradingError(f"the hidden tests cannot be collected: {' | '.join(self.problems) or 'pytest failed'}")
+            raise GradingError(
+                f"the hidden tests cannot be collected: {' | '.join(self.problems) or 'pytest failed'}"
+            )
 
     # pytest's hooks, in the order in which it calls them
 
@@ -236,10 +260,11 @@ class Run:
         if isinstance(error, pytest.fail.Exception):
             if "Timeout" in str(error):
                 return "failed", str(OutOfTime("it took longer than the time limit"))
-            return "failed", "it should have raised an exception here" if "DID NOT RAISE" in str(error) else str(error)
-        if isinstance(error, Exception) and self.link is not None and (self.link.answered or self.link.dead is not None):
-            if not isinstance(error, MemoryError | pytest.skip.Exception):
-                return "failed", UNUSABLE.format(type(error).__name__)
+            silent = "DID NOT RAISE" in str(error)
+            return "failed", "it should have raised an exception here" if silent else str(error)
+        answered = self.link is not None and (self.link.answered or self.link.dead is not None)
+        if answered and isinstance(error, Exception) and not isinstance(error, NOT_OF_THE_ANSWER):
+            return "failed", UNUSABLE.format(type(error).__name__)
         return "error", f"a fault in the test: {type(error).__name__}: {error}"
 
 
@@ -257,6 +282,3 @@ def describe(item: pytest.Function) -> HiddenTest:
     weight = 0 if gate else int(mark.args[0]) if mark else 1
     words = " ".join((item.function.__doc__ or "").split("\n\n")[0].split())
     return HiddenTest(item.path.stem.removeprefix("test_"), item.name, weight, gate, words)
-
-
-

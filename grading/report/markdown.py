@@ -18,7 +18,10 @@ def summary(score: Score, homework: Homework) -> str:
     if score.state == "error":
         lines += ["The grader failed. Your submission is kept, and will be graded again.", ""]
     if score.provisional:
-        lines += ["The time is that of the push; the time that counts is fixed when the grades are collected.", ""]
+        lines += [
+            "The time is that of the push; the time that counts is fixed when the grades are collected.",
+            "",
+        ]
     lines += ["| task | points | of |", "| --- | ---: | ---: |"]
     for task in homework.tasks:
         scored = next((found for found in score.tasks if found.id == task.id), None)
@@ -44,4 +47,7 @@ def text(words: str) -> str:
     """Words as text: nothing in them is markup, a mention, a link or HTML."""
     shown = "".join(letter if letter.isprintable() else " " for letter in words)
     escaped = html.escape(shown, quote=False)
-    return "".join(f"&#{ord(letter)};" if letter in SPECIAL and letter not in "&;<>()-.:" else letter for letter in escaped)
+    return "".join(
+        f"&#{ord(letter)};" if letter in SPECIAL and letter not in "&;<>()-.:" else letter
+        for letter in escaped
+    )

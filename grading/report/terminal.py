@@ -45,8 +45,14 @@ def class_table(scores: Sequence[Score]) -> Table:
     for heading in ("student", "points", "late", "final", "state"):
         table.add_column(heading, justify="right" if heading in ("points", "final") else "left")
     for score in scores:
-        state = Text("graded") if score.state == "graded" else Text("error: ", "red") + plain(error_reason(score))
+        state = (
+            Text("graded") if score.state == "graded" else Text("error: ", "red") + plain(error_reason(score))
+        )
         table.add_row(
-            plain(score.student or "?"), number(score.points), lateness(score), number(score.final_points), state
+            plain(score.student or "?"),
+            number(score.points),
+            lateness(score),
+            number(score.final_points),
+            state,
         )
     return table

@@ -6,8 +6,8 @@
                             └ one fork a test
 
 It never holds a byte of a submission: descriptors are passed on, and the notebook process reads them.
-Requests arrive on the control socket as JSON (memory, confined, without) with three descriptors: the keeper's socket, the
-notebook's socket, and a file with the cells.
+Requests arrive on the control socket as JSON (memory, confined, without) with three descriptors: the keeper's
+socket, the notebook's socket, and a file with the cells.
 """
 
 from __future__ import annotations

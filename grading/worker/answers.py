@@ -69,7 +69,9 @@ class Answers:
             except wire.WireClosed:
                 raise
             except wire.WireError as error:
-                self.wire.send(wire.Raised(kind="ValueError", text=f"it returned {error}", bases=["ValueError"]))
+                self.wire.send(
+                    wire.Raised(kind="ValueError", text=f"it returned {error}", bases=["ValueError"])
+                )
 
     def act(self, message: Any, arguments: Arguments) -> Any:
         match message:
@@ -91,7 +93,9 @@ class Answers:
             case wire.Operate():
                 return OPERATIONS[message.name](*[arguments.unpack(node) for node in message.operands])
             case wire.Backward():
-                return self.backward(self.tapes[message.tape - 1], [arguments.unpack(node) for node in message.cotangents])
+                return self.backward(
+                    self.tapes[message.tape - 1], [arguments.unpack(node) for node in message.cotangents]
+                )
         raise TypeError("an answer to no question")
 
     def backward(self, tape: Tape, cotangents: list[Any]) -> list[torch.Tensor | None]:
@@ -116,7 +120,9 @@ class Answers:
         for number in changed & set(mutable):
             contents[number] = len(packer.buffers)
             packer.buffers.append(bytes(arguments.buffers[number]))
-        return wire.Returned(value=node, tape=tape, changed=sorted(changed), contents=contents), packer.buffers
+        return wire.Returned(
+            value=node, tape=tape, changed=sorted(changed), contents=contents
+        ), packer.buffers
 
     def keep(self, thing: Any) -> wire.Handle:
         self.objects.append(thing)
@@ -158,7 +164,9 @@ class Arguments:
         return self.answers.objects[handle.number]
 
     def lend(self, function: wire.Function) -> Any:
-        return lambda *positional, **keywords: self.answers.call_back(function.number, self, positional, keywords)
+        return lambda *positional, **keywords: self.answers.call_back(
+            function.number, self, positional, keywords
+        )
 
     def note(self, node: wire.Array, value: Any) -> Any:
         if node.requires_grad:
@@ -181,20 +189,31 @@ class Arguments:
                 return wire.Alias(number, True, "", [], [], 0)
             if isinstance(array, torch.Tensor) and isinstance(argument, torch.Tensor):
                 if not array.requires_grad and shares_storage(argument, array):
-                    offset = array.storage_offset() - argument.storage_offset()
-                    name, shape = wire.TORCH_NAMES[array.dtype], list(array.shape)
-                    return wire.Alias(number, False, name, shape, list(array.stride()), offset)
-            elif isinstance(array, np.ndarray) and isinstance(argument, np.ndarray):
-                if array.size and np.may_share_memory(argument, array):
-                    offset = array.__array_interface__["data"][0] - argument.__array_interface__["data"][0]
-                    return wire.Alias(number, False, array.dtype.name, list(array.shape), list(array.strides), offset)
+                    offset = int(array.storage_offset() - argument.storage_offset())
+                    name, strides = wire.TORCH_NAMES[array.dtype], list(array.stride())
+                    return wire.Alias(number, False, name, list(array.shape), strides, offset)
+            elif shares_array(argument, array):
+                offset = address(array) - address(argument)
+                name, strides = array.dtype.name, list(array.strides)
+                return wire.Alias(number, False, name, list(array.shape), strides, offset)
         return None
+
+
+def shares_array(one: Any, other: Any) -> bool:
+    both = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+    return both and other.size > 0 and one.dtype == other.dtype and np.may_share_memory(one, other)
+
+
+def address(array: np.ndarray[Any, Any]) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 def contracted(outputs: list[torch.Tensor], cotangents: list[torch.Tensor]) -> torch.Tensor:
     """The scalar whose gradient is the vector-Jacobian product. Handing cotangents to torch itself would import
     another 60 MB in every test's fork."""
-    products = [(output * cotangent.conj()).sum().real for output, cotangent in zip(outputs, cotangents, strict=True)]
+    products = [
+        (output * cotangent.conj()).sum().real for output, cotangent in zip(outputs, cotangents, strict=True)
+    ]
     return torch.stack([product.double() for product in products]).sum()
 
 
@@ -223,7 +242,9 @@ def raised(error: BaseException) -> wire.Raised:
     except BaseException:
         text = ""
     cell, line = place_of(error)
-    return wire.Raised(kind=type(error).__name__[:80], text=text, bases=builtin_bases(error), cell=cell, line=line)
+    return wire.Raised(
+        kind=type(error).__name__[:80], text=text, bases=builtin_bases(error), cell=cell, line=line
+    )
 
 
 def detached(value: Any) -> Any:

@@ -58,7 +58,7 @@ def plain_python(source: str) -> str:
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:
-        transformed = TransformerManager().transform_cell(TIMED_LINE.sub(r"\1", source))
+        transformed = TransformerManager().transform_cell(TIMED_LINE.sub(r"\1", source))  # type: ignore[no-untyped-call]
     except Exception:
         return source  # a syntax error, which running the cell will name
     return transformed if parses(transformed) else source
@@ -81,7 +81,9 @@ def fresh_namespace() -> types.ModuleType:
     return module
 
 
-def run_cells(cells: Sequence[tuple[int, str]], module: types.ModuleType, seconds: float) -> Iterator[tuple[int, Outcome]]:
+def run_cells(
+    cells: Sequence[tuple[int, str]], module: types.ModuleType, seconds: float
+) -> Iterator[tuple[int, Outcome]]:
     """Runs (number, plain Python) in order; yields how each ended. `seconds` is the limit of each."""
     for number, source in cells:
         yield number, run_cell(number, source, module.__dict__, seconds)

@@ -94,8 +94,9 @@ def mount_private_view(confinement: Confinement) -> None:
     if "proc" not in confinement.without and "pid" not in confinement.without:
         mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     if "tmp" not in confinement.without:
+        options = f"size={confinement.scratch},mode=1777,nr_inodes=20000"
         for place in ("/tmp", "/dev/shm"):
-            mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, f"size={confinement.scratch},mode=1777,nr_inodes=20000")
+            mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, options)
     if "user" not in confinement.without and "nested_users" not in confinement.without:
         write("/proc/sys/user/max_user_namespaces", "0")
 
@@ -176,8 +177,8 @@ def filter_system_calls() -> None:
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str = "") -> None:
-    encode = lambda text: text.encode() if text is not None else None  # noqa: E731
-    result = LIBC.mount(encode(source), encode(target), encode(kind), ctypes.c_ulong(flags), encode(options) or None)
+    names = [None if text is None else text.encode() for text in (source, target, kind)]
+    result = LIBC.mount(*names, ctypes.c_ulong(flags), options.encode() or None)
     check(result, f"mounting {kind or 'private view'} on {target}")
 
 

@@ -40,10 +40,9 @@ def keep(judge: socket.socket, init: int, memory: int) -> None:
             break
         if judge.fileno() in ready:
             request = judge.recv(16)
-            if request == b"clean":
-                if end_left_over(init):
-                    judge.send(b"clean")
-                    continue
+            if request == b"clean" and end_left_over(init):
+                judge.send(b"clean")
+                continue
             break  # the judge hung up, or what a test left running would not end
         if memory_of(init, inherited) > memory:
             word = b"memory"

@@ -44,7 +44,11 @@ def serve(channel: socket.socket, cells: int, support: bool) -> None:
                 wanted = [(number, source) for number, source in sources if number not in frame.message.skip]
                 for number, outcome in running.run_cells(wanted, module, frame.message.seconds):
                     report = wire.CellDone(
-                        number=number, state=outcome.state, kind=outcome.kind, text=outcome.text, line=outcome.line
+                        number=number,
+                        state=outcome.state,
+                        kind=outcome.kind,
+                        text=outcome.text,
+                        line=outcome.line,
                     )
                     orders.send(report)
                 orders.send(wire.CellsDone())
@@ -54,7 +58,9 @@ def serve(channel: socket.socket, cells: int, support: bool) -> None:
         os._exit(0)
 
 
-def start_test(orders: wire.Wire, frame: wire.Frame, module: types.ModuleType, support: types.ModuleType) -> None:
+def start_test(
+    orders: wire.Wire, frame: wire.Frame, module: types.ModuleType, support: types.ModuleType
+) -> None:
     """Forks a test, lets it answer on the wire that came along, and reports how it ended."""
     child = os.fork()
     if child == 0:
@@ -70,7 +76,9 @@ def start_test(orders: wire.Wire, frame: wire.Frame, module: types.ModuleType, s
     orders.send(wire.TestEnded(code=os.waitstatus_to_exitcode(status)))
 
 
-def run_test(orders: wire.Wire, frame: wire.Frame, module: types.ModuleType, support: types.ModuleType) -> NoReturn:
+def run_test(
+    orders: wire.Wire, frame: wire.Frame, module: types.ModuleType, support: types.ModuleType
+) -> NoReturn:
     code = 1
     try:
         orders.close()
