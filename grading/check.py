@@ -1,5 +1,6 @@
-"""Holds a homework to its promises: the reference scores 100, the starter 0, each wrong variant loses points in
-its own task (elsewhere only where `needs` says so), each right variant scores 100, on several seeds each."""
+"""Holds a homework to its promises: the reference scores 100, the starter and whatever gives one answer to every
+question 0, each wrong variant loses points in its own task (elsewhere only where `needs` says so), each right variant
+scores 100, on several seeds each."""
 
 from __future__ import annotations
 
@@ -15,13 +16,47 @@ from grading.homework import Homework
 from grading.notebook import Cell, Notebook, PercentCell, percent_cells, read_percent
 
 WRONG_TITLE = re.compile(r"\[(?P<task>\w+)\]\s*(?P<words>.+)")
+NO_TASK = ""  # of a variant that must earn nothing in any task
+
+# What takes the place of every name a homework asks for: an answer that looks like the first argument.
+IMPOSTOR = """
+import torch
+
+def like(value, make):
+    if isinstance(value, torch.Tensor):
+        return make(value)
+    if isinstance(value, (list, tuple)):
+        return [like(item, make) for item in value]
+    return value
+
+class Impostor:
+    def __call__(self, *arguments, **keywords):
+        value = (list(arguments) + list(keywords.values()) + [0.0])[0]
+        return ANSWER
+    apply = __call__
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+for name in NAMES:
+    globals()[name] = Impostor()
+"""
+IMPOSTORS = {
+    "identity": "value",
+    "zeros": "like(value, torch.zeros_like)",
+    "ones": "like(value, torch.ones_like)",
+    "noise": "like(value, torch.randn_like)",
+    "nothing": "None",
+    "a number": "0.5",
+}
 SAYS = re.compile(r"#\s*says:\s*(?P<phrase>.+)")
 
 
 @dataclass(slots=True, frozen=True)
 class Variant:
-    """A solution whose score is known. `task`: the one it must lose points in, None if it is right; `says`:
-    phrases that the student must read."""
+    """A solution whose score is known. `task`: the one it must lose points in, None if it is right, NO_TASK if it
+    must earn nothing; `says`: phrases that the student must read."""
 
     name: str
     notebook: Notebook
@@ -42,7 +77,8 @@ class Finding:
 def read_variants(homework: Homework) -> list[Variant]:
     """Reference, starter, and the cells of variants/wrong.py and variants/right.py, each after the reference's."""
     reference = read_percent(homework.source)
-    variants = [Variant("reference", reference, None), Variant("starter", read_starter(homework), "")]
+    variants = [Variant("reference", reference, None), Variant("starter", read_starter(homework), NO_TASK)]
+    variants += impostors(homework, reference)
     directory = homework.directory / "variants"
     for cell, path in cells_of(directory / "wrong.py"):
         match = WRONG_TITLE.fullmatch(cell.title.strip())
@@ -57,6 +93,14 @@ def read_variants(homework: Homework) -> list[Variant]:
     for cell, _ in cells_of(directory / "right.py"):
         variants.append(Variant(f"right: {cell.title.strip()}", followed_by(reference, cell.source), None))
     return variants
+
+
+def impostors(homework: Homework, reference: Notebook) -> Iterator[Variant]:
+    """Solutions that give one kind of answer to every question, under every name."""
+    names = [name for task in homework.tasks for name in task.names]
+    for kind, answer in IMPOSTORS.items():
+        cell = IMPOSTOR.replace("NAMES", repr(names)).replace("ANSWER", answer)
+        yield Variant(f"impostor: {kind}", followed_by(reference, cell), NO_TASK)
 
 
 def cells_of(path: Path) -> Iterator[tuple[PercentCell, Path]]:
@@ -120,9 +164,11 @@ def problems_of(variant: Variant, graded: Graded, homework: Homework) -> Iterato
     if score.state == "error":
         yield f"error: {score.reason or first_error(graded)}"
         return
-    if variant.name == "starter":
-        if score.points != 0:
-            yield f"the starter earns {float(score.points or 0):g} points"
+    if variant.task == NO_TASK:
+        for task in score.tasks:
+            if task.points:
+                passed = [test.name for test in task.tests if test.verdict == "passed" and test.weight]
+                yield f"earns {float(task.points):g} points in {task.id}: {', '.join(passed)}"
         return
     allowed = {variant.task} | tasks_resting_on(variant.task or "", homework)
     for task in score.tasks:

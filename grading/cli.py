@@ -381,7 +381,7 @@ def run_grading(
         progress.refresh()
         grade(homework, course, submissions, done, jobs=min(jobs, len(submissions)), confined=confined)
     graded = [results[number] for number in sorted(results)]
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     if len(graded) == 1:
         show_score(console, graded[0].score, homework)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 from grading.homework import Homework
-from grading.report.words import headline, mend_first, messages, number
+from grading.report.words import findings, headline, mend_first, number
 from grading.score import Score
 
 SPECIAL = "\\`*_{}[]<>()#+-.!|~$:@&"
@@ -29,14 +29,14 @@ def summary(score: Score, homework: Homework) -> str:
             lines.append(f"| {text(task.title)} | {number(scored.points)} | {number(scored.max_points)} |")
     for task in homework.tasks:
         scored = next((found for found in score.tasks if found.id == task.id), None)
-        if scored is None or not messages(scored):
+        if scored is None or not findings(scored):
             continue
         lines += ["", f"### {text(task.title)}", ""]
         if first := mend_first(task, score, homework):
             lines += [f"*{text(first)}*", ""]
-        for message in messages(scored):
-            heading, *rest = message.split("\n")
-            lines.append(f"- {text(heading)}" + "".join(f"<br>{text(line)}" for line in rest))
+        for heading, details in findings(scored).items():
+            lines.append(f"- {text(heading)}")
+            lines += [f"  - {text(detail)}" for detail in details]
     written = "\n".join(lines) + "\n"
     if len(written.encode()) > MOST_BYTES:
         written = written.encode()[:MOST_BYTES].decode(errors="ignore") + "\n\n(cut here)\n"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from grading.homework import Homework
-from grading.report.words import error_reason, headline, lateness, mend_first, messages, number
+from grading.report.words import error_reason, findings, headline, lateness, mend_first, number
 from grading.score import Score
 
 
@@ -31,12 +31,17 @@ def show_score(console: Console, score: Score, homework: Homework) -> None:
         full = scored.points == scored.max_points
         points = f"{number(scored.points)}/{number(scored.max_points)}"
         console.print(Text.assemble((f"{points:>9}  ", "green" if full else "yellow"), task.title))
-        notes: list[RenderableType] = [plain(message) for message in messages(scored)]
         if first := mend_first(task, score, homework):
-            notes.insert(0, Text(first, style="italic"))
-        for note in notes:
-            console.print(Padding(Group(note), (0, 0, 0, 13)))
+            console.print(indented(Text(first, style="italic"), 11))
+        for heading, details in findings(scored).items():
+            console.print(indented(plain(f"• {heading}"), 11))
+            for detail in details:
+                console.print(indented(plain(detail), 13))
     console.print(Text.assemble(("Result: ", "bold"), plain(headline(score))))
+
+
+def indented(text: Text, columns: int) -> Padding:
+    return Padding(text, (0, 0, 0, columns), expand=False)
 
 
 def class_table(scores: Sequence[Score]) -> Table:

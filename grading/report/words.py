@@ -22,9 +22,24 @@ def lateness(score: Score) -> str:
     return f"{days}, −{float((score.penalty or 0) * 100):g}%"
 
 
-def messages(task: TaskScore) -> list[str]:
-    """Each failed property once, in order."""
-    return list(dict.fromkeys(test.message for test in task.tests if test.verdict != "passed"))
+def findings(task: TaskScore) -> dict[str, list[str]]:
+    """Each property that does not hold, once and in order, with what was found out about it. What fails for
+    reasons that have been given already is only counted."""
+    found: dict[str, list[str]] = {}
+    given: set[str] = set()
+    repeated: set[str] = set()
+    for test in task.tests:
+        if test.verdict != "passed":
+            heading, _, detail = test.message.partition("\n")
+            if detail in given:
+                repeated.add(heading)
+                continue
+            given.add(detail)
+            found.setdefault(heading, []).extend([detail] if detail else [])
+    more = len(repeated - found.keys())
+    if more:
+        found[f"… and {more} more {'property' if more == 1 else 'properties'}, for the same reasons"] = []
+    return found
 
 
 def mend_first(task: Task, score: Score, homework: Homework) -> str:
