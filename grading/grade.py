@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from grading.course import Course
-from grading.errors import NotebookError
+from grading.errors import GradingError, NotebookError, UsageError
 from grading.homework import Homework
 from grading.notebook import Notebook, read_notebook, skip_unchanged
 from grading.sandbox import ONE_THREAD, WorkerView, start_worker
@@ -70,14 +70,41 @@ def grade(
 ) -> None:
     """Grades the submissions, at most `jobs` at a time; calls `done` with the number of each as it is finished.
 
-    A submission that cannot be graded by our fault gets a score in state `error`. Raises GradingError where
-    nothing can be graded at all: no sandbox, hidden tests that do not load.
+    A submission that cannot be graded by our fault (no sandbox, hidden tests that do not load) gets a score in
+    state `error` that says why. What `done` raises ends the grading.
     """
+    rules = Rules(homework, course, confined)
+    finished: set[int] = set()
+
+    def finish(number: int, graded: Graded) -> None:
+        done(number, graded)
+        finished.add(number)
+
+    try:
+        grade_all(homework, course, submissions, rules, finish, jobs)
+    except UsageError:
+        raise
+    except GradingError as error:
+        unfinished = [number for number in range(len(submissions)) if number not in finished]
+        if not unfinished:
+            raise
+        for number in unfinished:
+            done(number, rules.failed(submissions[number], str(error)))
+
+
+def grade_all(
+    homework: Homework,
+    course: Course,
+    submissions: Sequence[Submission],
+    rules: Rules,
+    done: Callable[[int, Graded], None],
+    jobs: int,
+) -> None:
+    """Grades what can be graded. Raises GradingError where nothing more can be."""
     view = WorkerView(homework.preload, homework.support, homework.data_files)
-    warm = start_worker(view, confined=confined)
-    os.environ.update(
-        ONE_THREAD
-    )  # before torch is imported: forks of one process a core, and threads do not fork
+    warm = start_worker(view, confined=rules.confined)
+    # Before torch is imported: the judge forks, which threads do not survive, and each fork has one core.
+    os.environ.update(ONE_THREAD)
     try:
         # After the worker's start: judge and worker import torch at the same time.
         from grading.judge.classroom import Classroom, TaskRules, Work
@@ -88,7 +115,6 @@ def grade(
         limits = homework.limits
         seconds_and_bytes = Limits(limits.cell, limits.test, limits.total, limits.memory << 20)
         classroom = Classroom(warm, homework.tests_directory, tasks, seconds_and_bytes, jobs=jobs)
-        rules = Rules(homework, course, confined)
         unreadable = [number for number, submission in enumerate(submissions) if submission.notebook is None]
 
         def works() -> object:
@@ -135,6 +161,10 @@ class Rules:
             outcomes.append(TaskOutcome(task.id, task.points, tests))
         cells = {number: outcome.state for number, outcome in (judged.cells or {}).items()}
         return Graded(submission, self.score(submission, outcomes, judged.error or None), cells)
+
+    def failed(self, submission: Submission, reason: str) -> Graded:
+        outcomes = [TaskOutcome(task.id, task.points, []) for task in self.homework.tasks]
+        return Graded(submission, self.score(submission, outcomes, reason))
 
     def unreadable(self, submission: Submission, tests: Sequence[HiddenTest]) -> Graded:
         outcomes = [

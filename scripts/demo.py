@@ -22,6 +22,7 @@ from rich.text import Text
 from grading.build import build_reference
 from grading.course import load_course
 from grading.homework import load_homework
+from grading.report.words import error_reason, findings
 from grading.score import Score
 from grading.score_file import load_score
 
@@ -86,14 +87,8 @@ def main() -> int:
     status = grading(
         "grade", *on_time, "--submitted-at", (deadline - timedelta(hours=1)).isoformat(), *common
     )
-    late = [
-        submissions / "late.ipynb",
-        "--student",
-        "late",
-        "--submitted-at",
-        (deadline + LATE_BY).isoformat(),
-    ]
-    status = max(status, grading("grade", *late, *common))
+    late = submissions / "late.ipynb"
+    status = max(status, grading("grade", late, "--submitted-at", (deadline + LATE_BY).isoformat(), *common))
 
     console.print(f"[bold]3. Exporting the grades[/] to {grades}")
     status = max(status, grading("export", scores, "--out", grades))
@@ -160,23 +155,21 @@ def table(grades: Path) -> Table:
         header, *rows = csv.reader(file)
     shown = Table(title=grades.name)
     for i, name in enumerate(header):
-        shown.add_column(Text(name), justify="left" if i == 0 else "right")
+        shown.add_column(Text(name.replace("_", "\n")), justify="left" if i == 0 else "right")
     for row in rows:
         shown.add_row(*map(Text, row))
     return shown
 
 
 def first_words(score: Score) -> str:
-    """The first line of the first two failed tests that say different things."""
+    """The first property that does not hold in each of the first two tasks with one, and why."""
     if score.state == "error":
-        return f"could not be graded: {score.reason}"
-    said = [
-        f"{task.id}: {test.message.splitlines()[0]}"
-        for task in score.tasks
-        for test in task.tests
-        if test.verdict == "failed" and test.message
-    ]
-    return "\n  ".join(["", *list(dict.fromkeys(said))[:2]]) if said else "everything passed"
+        return error_reason(score)
+    lines = []
+    for task in score.tasks:
+        for heading, details in list(findings(task).items())[:1]:
+            lines += [f"  {task.id}: {heading}", *(f"    {detail}" for detail in details[:1])]
+    return "\n".join(["", *lines[:4]]) if lines else "everything passed"
 
 
 if __name__ == "__main__":

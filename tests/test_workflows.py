@@ -6,7 +6,6 @@ they leave behind (a checkout, an artifact), and the set-up step by this environ
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -27,10 +26,6 @@ TOOLS = Path(sysconfig.get_path("scripts"))
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 
 each_workflow = pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-needs_grader = pytest.mark.skipif(
-    importlib.util.find_spec("grading.cli") is None or shutil.which("bwrap") is None,
-    reason="needs the grader's command line and bubblewrap",
-)
 
 
 def steps_of(workflow: Path) -> list[dict[str, Any]]:
@@ -118,7 +113,6 @@ def tool(name: str, *arguments: str, text: str = "") -> subprocess.CompletedProc
 # What grade.yml does
 
 
-@needs_grader
 def test_a_push_of_the_starter_is_graded_0_with_a_summary_and_an_artifact(tmp_path: Path) -> None:
     repository = student_repository(tmp_path, starter())
 
@@ -133,7 +127,6 @@ def test_a_push_of_the_starter_is_graded_0_with_a_summary_and_an_artifact(tmp_pa
     assert "activations" in run.summary
 
 
-@needs_grader
 def test_files_beside_the_notebook_do_nothing(tmp_path: Path) -> None:
     trap = tmp_path / "sprung"
     spring = f"open({str(trap)!r}, 'w').close()\n"
@@ -155,7 +148,6 @@ def test_files_beside_the_notebook_do_nothing(tmp_path: Path) -> None:
     assert json.loads(run.artifacts["score-activations"].read_text())["points"] == 0
 
 
-@needs_grader
 def test_a_repository_without_a_notebook_gets_0_and_says_what_was_looked_for(tmp_path: Path) -> None:
     repository = student_repository(tmp_path, None, {"README.md": "later\n"})
 
@@ -166,7 +158,6 @@ def test_a_repository_without_a_notebook_gets_0_and_says_what_was_looked_for(tmp
     assert "activations.ipynb" in run.summary
 
 
-@needs_grader
 def test_the_log_and_the_summary_tell_nothing_hidden_and_carry_no_command(tmp_path: Path) -> None:
     notebook = json.loads(starter())
     notebook["cells"].append(code_cell("print('::error::planted')\nprint('::add-mask::e')\n"))

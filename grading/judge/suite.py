@@ -265,7 +265,7 @@ class Run:
         answered = self.link is not None and (self.link.answered or self.link.dead is not None)
         if answered and isinstance(error, Exception) and not isinstance(error, NOT_OF_THE_ANSWER):
             return "failed", UNUSABLE.format(type(error).__name__)
-        return "error", f"a fault in the test: {type(error).__name__}: {error}"
+        return "error", f"a fault in the hidden test: {type(error).__name__} at {place_in(error, module)}"
 
 
 def raised_in(error: BaseException, module: Path) -> bool:
@@ -274,6 +274,17 @@ def raised_in(error: BaseException, module: Path) -> bool:
     while step is not None and step.tb_next is not None:
         step = step.tb_next
     return step is not None and Path(step.tb_frame.f_code.co_filename).parent == module.parent
+
+
+def place_in(error: BaseException, module: Path) -> str:
+    """File and line of the hidden suite, for its author; never the text of the exception, which may hold values."""
+    place, step = module.name, error.__traceback__
+    while step is not None:
+        file = Path(step.tb_frame.f_code.co_filename)
+        if file.parent == module.parent:
+            place = f"{file.name}:{step.tb_lineno}"
+        step = step.tb_next
+    return place
 
 
 def describe(item: pytest.Function) -> HiddenTest:

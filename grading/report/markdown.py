@@ -14,7 +14,7 @@ MOST_BYTES = 900_000  # GitHub shows at most 1 MiB a step
 
 def summary(score: Score, homework: Homework) -> str:
     """Points a task first, then what to mend, task by task."""
-    lines = [f"## {text(homework.title)}: {text(headline(score))}", ""]
+    lines = [f"## {text(homework.title)} ({text(homework.name)}): {text(headline(score))}", ""]
     if score.state == "error":
         lines += ["The grader failed. Your submission is kept, and will be graded again.", ""]
     if score.provisional:
