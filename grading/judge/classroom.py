@@ -29,6 +29,7 @@ from grading.judge.session import CellOutcome, Limits, NotebookProcess
 from grading.judge.suite import HiddenTest, Run, Suite, Verdict
 from grading.sandbox import WarmParent
 
+MOST_LETTERS = 200_000  # of a cell that is parsed here
 START_AND_END = 120.0  # seconds that the judge's fork may take beyond the submission's own time
 
 
@@ -276,7 +277,9 @@ class Cells:
 
 
 def names_defined(source: str) -> frozenset[str]:
-    """Names that a cell binds at its top level or anywhere else outside functions' own scopes."""
+    """Names that a cell binds anywhere; none where it is too long to be worth a look, or does not parse."""
+    if len(source) > MOST_LETTERS:
+        return frozenset()
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
