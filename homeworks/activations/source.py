@@ -629,13 +629,22 @@ def figure():
         biases = [torch.zeros(o) for o in sizes[1:]]
         reports[activation] = layer_report(weights, biases, images - images.mean(), labels, activation)
 
-    _, (left, right) = plt.subplots(1, 2, figsize=(12, 4))
-    for name, slope in slopes.items():
-        left.plot(x, slope, label=name)
-    for name, report in reports.items():
-        right.semilogy(range(1, 13), [layer["grad_rms"] for layer in report], "o-", label=name)
-    left.set(title="slope", xlabel="x")
-    right.set(title="gradient rms, layer by layer", xlabel="layer")
+    # Okabe and Ito's colours, which the colour-blind can tell apart, and a line style or a mark of its own for each.
+    colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+    lines = ["-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2))]
+    _, (left, right) = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
+    for (name, slope), colour, line in zip(slopes.items(), colours, lines):
+        left.plot(x, slope, label=name, color=colour, linestyle=line, linewidth=2)
+    for (name, report), colour, mark in zip(reports.items(), colours, "os^"):
+        right.semilogy(
+            range(1, 13), [layer["grad_rms"] for layer in report], color=colour, marker=mark, label=name
+        )
+    left.set(title="What a unit lets through", xlabel="x", ylabel="slope at x")
+    right.set(
+        title="What arrives at the front of a network of 13 layers",
+        xlabel="hidden layer",
+        ylabel="rms of the gradient",
+    )
     left.legend()
     right.legend()
     plt.show()
