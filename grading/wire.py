@@ -27,6 +27,7 @@ MAX_HEADER = 256 << 10
 MAX_NODES = 20_000
 MAX_DEPTH = 32
 MAX_DIMENSIONS = 32
+MAX_DIGITS = 4096
 MAX_PAYLOAD = 256 << 20
 MAX_DESCRIPTORS = 4
 PIECE = 1 << 20
@@ -231,6 +232,7 @@ class Backward(Message, tag="backward", frozen=True):
 
     tape: int
     cotangents: list[Node]
+    context: Context = Context()
 
 
 class Returned(Message, tag="returned", frozen=True):
@@ -384,6 +386,17 @@ class Wire:
             message, [self._receive_exactly(size, deadline, descriptors) for size in sizes], descriptors
         )
 
+    def check_silent(self) -> None:
+        """Raises WireError where something has come that nobody asked for, WireClosed where the other side is gone."""
+        try:
+            if self.channel.recv(1, socket.MSG_PEEK):
+                raise WireError("an answer to no question")
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        raise WireClosed("the other side hung up")
+
     def close(self) -> None:
         self.channel.close()
 
@@ -436,6 +449,15 @@ class Storage:
     stop: int
 
 
+@dataclass(slots=True, frozen=True)
+class Sent:
+    """An array of the arguments: the value itself, the plain array whose memory went into buffer `number`."""
+
+    value: Any
+    plain: Any
+    number: int
+
+
 class Packer:
     """Turns values into nodes and buffers, for one frame.
 
@@ -457,7 +479,7 @@ class Packer:
         self.keep_layout = keep_layout
         self.buffers: list[Any] = []
         self.tensors: list[torch.Tensor] = []  # those that require grad, in order
-        self.arrays: list[tuple[Any, int]] = []  # every array of the arguments, with its buffer's number
+        self.arrays: list[Sent] = []  # every array of the arguments, in order
         self.storages: dict[Any, Storage] = {}
         self.numbers: dict[Any, int] = {}
         self.nodes = 0
@@ -486,13 +508,14 @@ class Packer:
         deeper = depth + 1
         if value is None or isinstance(value, bool):
             return value
-        if isinstance(value, np.ndarray | np.generic):
-            array = np.asarray(value)
-            return self.pack_numpy(array) if array.dtype.name in NUMPY_DTYPES else self.handle(value)
+        if isinstance(value, np.ndarray | np.generic) and not isinstance(value, str | bytes):
+            return self.pack_numpy(value) if value.dtype.name in NUMPY_DTYPES else self.handle(value)
         if isinstance(value, torch.Tensor):
             return self.pack_torch(value) if is_plain(value) else self.handle(value)
         if isinstance(value, int):
             whole = int(value)
+            if whole.bit_length() > 4 * MAX_DIGITS - 4:
+                raise WireError(f"an int of more than {4 * MAX_DIGITS:,} bits")
             return whole if -(1 << 63) <= whole < 1 << 63 else Big(format(whole, "x"))
         if isinstance(value, float):
             return float(value)
@@ -529,17 +552,17 @@ class Packer:
             return Device()
         return self.handle(value)
 
-    def pack_numpy(self, array: np.ndarray[Any, Any]) -> Node:
-        if self.alias is not None and (alias := self.alias(array)) is not None:
+    def pack_numpy(self, value: Any) -> Node:
+        if self.alias is not None and (alias := self.alias(value)) is not None:
             return alias
-        array = array.view(np.ndarray)
+        array = np.asarray(value)
         if array.dtype.byteorder == ">":
             array = array.astype(array.dtype.newbyteorder("="))
         if not self.keep_layout:
             self.buffers.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
             return Array("numpy", array.dtype.name, list(array.shape), len(self.buffers) - 1)
         number, start = self.place(array)
-        self.arrays.append((array, number))
+        self.arrays.append(Sent(value, array, number))
         offset = array.__array_interface__["data"][0] - start if array.size else 0
         return Array("numpy", array.dtype.name, list(array.shape), number, list(array.strides), offset)
 
@@ -560,7 +583,7 @@ class Packer:
             self.buffers.append(bytes_of(data.contiguous()))
             return Array("torch", name, shape, len(self.buffers) - 1, None, 0, needs_grad, leaf, gradient)
         number, start = self.place(data)
-        self.arrays.append((tensor, number))
+        self.arrays.append(Sent(tensor, data, number))
         offset = data.data_ptr() - start if data.numel() else 0
         return Array("torch", name, shape, number, list(data.stride()), offset, needs_grad, leaf)
 
@@ -593,7 +616,8 @@ def plain(tensor: torch.Tensor) -> torch.Tensor:
 
 def bytes_of(tensor: torch.Tensor) -> Any:
     """The buffer of a C-ordered tensor."""
-    return tensor.reshape(-1).view(torch.uint8).numpy().data
+    flat = tensor.as_strided((tensor.numel(),), (1,))  # of one element, or none, the stride may be anything
+    return flat.view(torch.uint8).numpy().data
 
 
 def arrays_within(value: Any, depth: int = 0) -> Iterator[Any]:
@@ -624,8 +648,14 @@ def stretch(array: Any) -> tuple[Any, Any, int, int]:
             if array.numel()
             else -1
         )
-        first = array.data_ptr()
-        return ("torch", storage.data_ptr() or id(array)), array, first, first + (reach + 1) * size
+        key = ("torch", storage.data_ptr() or id(array))
+        if not array.numel():
+            return key, array, 0, 0
+        after = array.data_ptr() + (reach + 1) * size
+        first = (
+            array.data_ptr() - (array.data_ptr() - storage.data_ptr()) % 16
+        )  # a start for items of any size
+        return key, array, first, after
     owner = array
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
@@ -731,8 +761,8 @@ class Unpacker:
         raise WireError("a kind of value that has no place here")
 
     def unpack_big(self, digits: str) -> int:
-        if len(digits) > 4096:
-            raise WireError("an int of more than 16,384 bits")
+        if len(digits) > MAX_DIGITS:
+            raise WireError(f"an int of more than {4 * MAX_DIGITS:,} bits")
         try:
             return int(digits, 16)
         except ValueError:
@@ -779,7 +809,7 @@ class Unpacker:
 def checked_shape(shape: list[int]) -> list[int]:
     if len(shape) > MAX_DIMENSIONS or any(not 0 <= size < 1 << 48 for size in shape):
         raise WireError("an impossible shape")
-    if math.prod(size or 1 for size in shape) >= 1 << 62:
+    if math.prod(size or 1 for size in shape) >= 1 << 58:
         raise WireError("an impossible shape")
     return shape
 

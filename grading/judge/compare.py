@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd.gradcheck import GradcheckError
 
 from grading.judge.failures import SubmissionFailure
 from grading.judge.proxy import Remote
@@ -125,7 +126,7 @@ def gradcheck(
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     try:
         torch.autograd.gradcheck(f, inputs, atol=atol, rtol=rtol)
-    except torch.autograd.gradcheck.GradcheckError:  # type: ignore[attr-defined]
+    except GradcheckError:
         raise SubmissionFailure(said("its gradient does not agree with finite differences", hint)) from None
     except (ValueError, TypeError) as error:
         if isinstance(error, SubmissionFailure):

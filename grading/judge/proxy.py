@@ -7,12 +7,12 @@ sends can do more than be a wrong answer.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from torch.autograd.function import once_differentiable
 
 from grading import wire
 from grading.judge.failures import (
@@ -73,6 +73,7 @@ class Link:
             raise self.dead
         packing = packer or Packing(self)
         try:
+            self.wire.check_silent()
             self.wire.send(message, packing.buffers, deadline=self.deadline)
             frame = self.wire.receive(self.deadline)
             while isinstance(frame.message, wire.CallBack):
@@ -115,7 +116,8 @@ class Link:
         except Exception as error:  # it may be the fault of the student's arguments, so it goes back to them
             base = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
             self.wire.send(
-                wire.CallBackRaised(kind=base.__name__, text=str(error)[:200]), deadline=self.deadline
+                wire.CallBackRaised(kind=base.__name__, text=printable(str(error), 200)),
+                deadline=self.deadline,
             )
             return
         answer = Packing(self)
@@ -194,7 +196,7 @@ class Packing(wire.Packer):
         return self.all_mutable or any(array is marked for marked in self.marked)
 
     def mutable_buffers(self) -> list[int]:
-        return sorted({number for array, number in self.arrays if self.is_mutable(array)})
+        return sorted({sent.number for sent in self.arrays if self.is_mutable(sent.value)})
 
     def receive(self, frame: wire.Frame) -> Any:
         """The value of an answer, its tensors part of the judge's graph; changed arguments are brought up to date."""
@@ -234,22 +236,26 @@ class Packing(wire.Packer):
         if node.gradient is None:
             return None
         gradient = self.unpacker.unpack_array(node.gradient)
-        if node.gradient.shape != node.shape or node.gradient.dtype != node.dtype:
+        theirs = (node.gradient.library, node.gradient.shape, node.gradient.dtype)
+        if theirs != (node.library, node.shape, node.dtype):
             raise wire.WireError("a gradient that does not match its parameter")
         return gradient  # type: ignore[no-any-return]
 
     def copy_back(self, message: wire.Returned, buffers: list[bytearray]) -> None:
-        for array, number in self.arrays:
+        for sent in self.arrays:
+            array, number = sent.plain, sent.number
             if number in message.changed:
-                self.link.touched[id(array)] = array
+                self.link.touched[id(sent.value)] = sent.value
             place = message.contents.get(number)
-            if place is None or not self.is_mutable(array):
+            if place is None or not self.is_mutable(sent.value):
                 continue
             if (
                 not 0 <= place < len(buffers)
                 or len(buffers[place]) != memoryview(self.buffers[number]).nbytes
             ):
                 raise wire.WireError("an argument came back with another size")
+            if 0 in array.shape:
+                continue
             start = next(
                 storage.start for key, storage in self.storages.items() if self.numbers.get(key) == number
             )
@@ -259,18 +265,19 @@ class Packing(wire.Packer):
                 view = torch.empty(0, dtype=array.dtype)
                 storage = torch.from_numpy(base).untyped_storage()
                 with torch.no_grad():
-                    array.copy_(view.set_(storage, offset, array.shape, array.stride()))
+                    sent.value.copy_(view.set_(storage, offset, array.shape, array.stride()))
             else:
                 offset = array.__array_interface__["data"][0] - start
-                array[...] = np.ndarray(array.shape, array.dtype, base, offset, array.strides)
+                sent.value[...] = np.ndarray(array.shape, array.dtype, base, offset, array.strides)
 
     def alias_of(self, node: wire.Alias) -> Any:
         """The argument itself, or a view of it, within its own memory."""
         if not 0 <= node.argument < len(self.arrays):
             raise wire.WireError("a result that is an argument which was not passed")
-        argument, number = self.arrays[node.argument]
+        sent = self.arrays[node.argument]
+        argument, number = sent.plain, sent.number
         if node.identical:
-            return argument
+            return sent.value
         shape = wire.checked_shape(node.shape)
         if len(node.strides) != len(shape):
             raise wire.WireError("a view with unequal numbers of sizes and strides")
@@ -286,6 +293,8 @@ class Packing(wire.Packer):
         unit = size if is_tensor else 1
         if is_tensor and any(stride < 0 for stride in node.strides):
             raise wire.WireError("a tensor with a negative stride")
+        if math.prod(shape) * size > wire.MAX_PAYLOAD:
+            raise wire.WireError("a view larger than any value may be")
         storage = next(storage for key, storage in self.storages.items() if self.numbers.get(key) == number)
         address = argument.data_ptr() if is_tensor else argument.__array_interface__["data"][0]
         first = address - storage.start + node.offset * unit
@@ -300,12 +309,21 @@ class Packing(wire.Packer):
             return argument.detach().as_strided(shape, node.strides, offset)
         if 0 in shape:
             return np.empty(shape, argument.dtype)
-        owner = storage.owner
-        if not owner.flags.forc:  # memory with gaps has no flat view: the same values, as they were sent
-            return np.ndarray(shape, argument.dtype, self.buffers[number], first, node.strides).copy()
-        flat = owner.reshape(-1, order="A").view(np.uint8)
-        start = address - owner.__array_interface__["data"][0] + node.offset
-        return np.ndarray(shape, argument.dtype, flat, start, node.strides)
+        return np.asarray(Window(argument, shape, node.strides, address + node.offset))
+
+
+class Window:
+    """Another view of an array's memory, whose bounds have been checked."""
+
+    def __init__(self, array: Any, shape: list[int], strides: list[int], address: int) -> None:
+        self.array = array  # keeps the memory
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": tuple(shape),
+            "strides": tuple(strides),
+            "typestr": array.dtype.str,
+            "data": (address, not array.flags.writeable),
+        }
 
 
 def in_graph(node: wire.Array) -> bool:
@@ -334,16 +352,23 @@ class RemoteCall(torch.autograd.Function):
         *inputs: torch.Tensor,
     ) -> Any:
         ctx.link, ctx.tape = link, tape
+        ctx.set_materialize_grads(False)
         ctx.expected = [(tensor.shape, tensor.dtype) for tensor in inputs]
         return tuple(outputs)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *cotangents: torch.Tensor) -> Any:
+    def backward(ctx: Any, *cotangents: torch.Tensor | None) -> Any:
+        if torch.is_grad_enabled():  # create_graph=True
+            raise RuntimeError("a gradient of a gradient cannot be taken of a call in the submission")
+        if all(cotangent is None for cotangent in cotangents):
+            return (None,) * (4 + len(ctx.expected))
         packing = Packing(ctx.link)
         packing.measure(list(cotangents))
-        nodes = [packing.pack(cotangent.detach()) for cotangent in cotangents]
-        gradients = ctx.link.ask(wire.Backward(tape=ctx.tape, cotangents=nodes), packing)
+        nodes = [packing.pack(cotangent) for cotangent in cotangents]
+        question = wire.Backward(
+            tape=ctx.tape, cotangents=nodes, context=wire.Context(True, context().default_dtype)
+        )
+        gradients = ctx.link.ask(question, packing)
         if not isinstance(gradients, list) or len(gradients) != len(ctx.expected):
             raise SubmissionFailure("its backward gave another number of gradients than it has inputs")
         for gradient, (shape, dtype) in zip(gradients, ctx.expected, strict=True):
@@ -407,11 +432,24 @@ class Remote:
     def __next__(self) -> Any:
         return self.__link.operate("next", self)
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        """Lets an array on the left of an operator leave it to the submission's object on the right."""
+        if method == "__call__" and ufunc in UFUNCS and not keywords:
+            return self.__link.operate(UFUNCS[ufunc], *inputs)
+        raise HandleError(f"it returned a {self.__kind or 'thing'}, expected a number")
+
     def __repr__(self) -> str:
         return f"<a {self.__kind or 'thing'} of the submission>"
 
     def __hash__(self) -> int:
         return id(self)
+
+
+UFUNCS = {
+    np.add: "add", np.subtract: "sub", np.multiply: "mul", np.true_divide: "truediv", np.floor_divide: "floordiv",
+    np.remainder: "mod", np.power: "pow", np.matmul: "matmul", np.bitwise_and: "and_", np.bitwise_or: "or_",
+    np.bitwise_xor: "xor", np.left_shift: "lshift", np.right_shift: "rshift",
+}  # fmt: skip
 
 
 def parts(remote: Remote) -> tuple[Link, int, str]:

@@ -6,9 +6,11 @@ Magics and shell lines do nothing; a cell that fails or does not parse costs onl
 from __future__ import annotations
 
 import ast
+import asyncio
 import builtins
+import codeop
+import inspect
 import linecache
-import re
 import signal
 import sys
 import types
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_TEXT = 200
-TIMED_LINE = re.compile(r"^([ \t]*)%(?:time|timeit|prun)[ \t]+(?=[A-Za-z_(\[{'\"])", re.MULTILINE)
+MEASURING = ("time", "timeit", "prun")
 WRAPPING_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")
 
 
@@ -35,8 +37,15 @@ class CellTooSlow(BaseException):
     """Raised inside a cell at its time limit; the judge has a harder one for code that will not hear it."""
 
 
-class Quiet:
-    """Stands in for IPython's shell: whatever is asked of it, nothing happens."""
+class Shell:
+    """Stands in for IPython's: nothing happens, whatever is asked of it, but `%time` and its kind run their line."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self.namespace = namespace
+
+    def run_line_magic(self, name: str, line: str, *rest: Any) -> None:
+        if name in MEASURING and not line.startswith("-"):
+            exec(line, self.namespace)
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments, **keywords: None
@@ -58,10 +67,13 @@ def plain_python(source: str) -> str:
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:
-        transformed = TransformerManager().transform_cell(TIMED_LINE.sub(r"\1", source))  # type: ignore[no-untyped-call]
+        transformed = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
     except Exception:
         return source  # a syntax error, which running the cell will name
-    return transformed if parses(transformed) else source
+    if not parses(transformed):
+        return source
+    blank = next((number for number, line in enumerate(source.splitlines()) if line.strip()), 0)
+    return "\n" * blank + transformed  # IPython drops these lines, and the numbers below would be off
 
 
 def parses(source: str) -> bool:
@@ -76,7 +88,7 @@ def fresh_namespace() -> types.ModuleType:
     """The module that cells run in. It is not __main__, and it is importable, so that dataclasses and pickle work."""
     module = types.ModuleType("notebook")
     sys.modules["notebook"] = module
-    shell = Quiet()
+    shell = Shell(module.__dict__)
     module.__dict__.update(get_ipython=lambda: shell, display=lambda *things, **keywords: None)
     return module
 
@@ -85,15 +97,26 @@ def run_cells(
     cells: Sequence[tuple[int, str]], module: types.ModuleType, seconds: float
 ) -> Iterator[tuple[int, Outcome]]:
     """Runs (number, plain Python) in order; yields how each ended. `seconds` is the limit of each."""
+    compiler = Compiler()
     for number, source in cells:
-        yield number, run_cell(number, source, module.__dict__, seconds)
+        yield number, run_cell(number, source, module.__dict__, seconds, compiler)
 
 
-def run_cell(number: int, source: str, namespace: dict[str, Any], seconds: float) -> Outcome:
+class Compiler(codeop.Compile):
+    """Compiles as Jupyter does: `from __future__` holds for the cells below, and `await` may stand at top level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+def run_cell(
+    number: int, source: str, namespace: dict[str, Any], seconds: float, compiler: Compiler | None = None
+) -> Outcome:
     name = f"<cell {number}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     try:
-        code = compile(source, name, "exec", dont_inherit=True)
+        code = (compiler or Compiler())(source, name, "exec")
     except SyntaxError as error:
         return Outcome("syntax", type(error).__name__, str(error.msg)[:MAX_TEXT], error.lineno or 0)
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
@@ -101,11 +124,14 @@ def run_cell(number: int, source: str, namespace: dict[str, Any], seconds: float
     signal.signal(signal.SIGALRM, stop_cell)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        exec(code, namespace)
+        if code.co_flags & inspect.CO_COROUTINE:
+            asyncio.run(eval(code, namespace))
+        else:
+            exec(code, namespace)
     except CellTooSlow:
         return Outcome("slow")
     except BaseException as error:
-        return describe(error)
+        return describe(error, number)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return Outcome("ok")
@@ -115,21 +141,21 @@ def stop_cell(number: int, frame: Any) -> None:
     raise CellTooSlow
 
 
-def describe(error: BaseException) -> Outcome:
-    """Type, message and the deepest line in a cell."""
+def describe(error: BaseException, number: int) -> Outcome:
+    """Type, message and the line at which this cell stopped."""
     try:
         text = str(error)[:MAX_TEXT]
     except BaseException:
         text = ""
-    return Outcome("failed", type(error).__name__[:80], text, place_of(error)[1])
+    return Outcome("failed", type(error).__name__[:80], text, place_of(error, number)[1])
 
 
-def place_of(error: BaseException) -> tuple[int, int]:
-    """(cell, line) of the deepest frame in a cell, (0, 0) where there is none."""
+def place_of(error: BaseException, only: int = 0) -> tuple[int, int]:
+    """(cell, line) of the deepest frame in a cell (in cell `only`, if given), (0, 0) where there is none."""
     place, step = (0, 0), error.__traceback__
     while step is not None:
         name = step.tb_frame.f_code.co_filename
-        if name.startswith("<cell ") and name[6:-1].isdigit():
+        if name.startswith("<cell ") and name[6:-1].isdigit() and only in (0, int(name[6:-1])):
             place = (int(name[6:-1]), step.tb_lineno)
         step = step.tb_next
     return place
