@@ -386,6 +386,8 @@ def run_grading(
         show_score(console, graded[0].score, homework)
     else:
         console.print(class_table([result.score for result in graded]))
+        if targets[0] is not None:
+            console.print(f"Each score, with what to mend, is in {targets[0].parent}.")
     if not confined:
         console.print("Graded without a sandbox: these scores are marked and do not count.")
     return graded

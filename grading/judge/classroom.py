@@ -233,7 +233,10 @@ class Cells:
             return ""
         hit = hits[0]
         where = f"cell {hit.cell}, line {hit.line}"
-        return f"{where} uses {printable(hit.what, 80)}, which this task asks you to write yourself"
+        return (
+            f"{where} uses {printable(hit.what, 80)}, which this task asks you to write yourself; "
+            "the task was not looked at any further"
+        )
 
     def state(self, number: int) -> str:
         return self.outcomes[number].state if number in self.outcomes else "unseen"
@@ -248,9 +251,8 @@ class Cells:
         for number, source in self.sources:
             if number not in self.outcomes or self.outcomes[number].state != "syntax" or name not in source:
                 continue
-            return (
-                f"your notebook has no {name}: cell {number}, where it stands, {self.what_happened(number)}"
-            )
+            what = self.what_happened(number).removeprefix("it ")
+            return f"your notebook has no {name}: cell {number}, where it should be, {what}"
         everything = sorted(set().union(*self.defined.values())) if self.defined else []
         folded = {candidate.lower().replace("_", ""): candidate for candidate in everything}
         near = difflib.get_close_matches(name.lower().replace("_", ""), folded, n=1, cutoff=0.8)

@@ -112,7 +112,10 @@ def how_far_off(value: Any, wanted: Any, close: Any) -> str:
         return f"{words}; those have the wrong sign"
     if wrong > 2 and (np.abs(right) > 1e-12).all():
         ratio = off / right
-        if np.allclose(ratio, ratio.flat[0], rtol=1e-4, atol=0) and abs(ratio.flat[0]) > 1e-12:
+        factor = ratio.flat[0]
+        if np.abs(ratio - 1).max() < 1e-6:
+            return f"{words}, but only in their last digits: did they pass through float32?"
+        if np.allclose(ratio, factor, rtol=1e-4, atol=0) and abs(factor) > 1e-12 and abs(factor - 1) > 1e-3:
             return f"{words}; those are off by one common factor"
     if wrong > 2 and np.allclose(off - right, (off - right).flat[0], rtol=1e-4, atol=0):
         return f"{words}; those are off by one common amount"

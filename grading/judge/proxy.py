@@ -124,8 +124,9 @@ class Link:
         node = answer.pack(value)
         self.wire.send(wire.CallBackReturned(value=node), answer.buffers, deadline=self.deadline)
 
-    def get(self, target: int, name: str) -> Any:
-        return named(self.ask(wire.GetAttribute(target=target, name=name, context=context())), name)
+    def get(self, target: int, name: str, owner: str = "") -> Any:
+        value = self.ask(wire.GetAttribute(target=target, name=name, context=context()))
+        return named(value, f"{owner}.{name}" if owner else name)
 
     def set(self, target: int, name: str, value: Any) -> None:
         packing = Packing(self)
@@ -403,7 +404,7 @@ class Remote:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)  # probes of NumPy, torch, copy, pickle, pytest
-        return self.__link.get(self.__number, name)
+        return self.__link.get(self.__number, name, self.__name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__link.set(self.__number, name, value)

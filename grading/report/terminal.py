@@ -36,7 +36,7 @@ def show_score(console: Console, score: Score, homework: Homework) -> None:
         for heading, details in findings(scored).items():
             console.print(indented(plain(f"• {heading}"), 11))
             for detail in details:
-                console.print(indented(plain(detail), 13))
+                console.print(indented(plain(f"– {detail}"), 13))
     console.print(Text.assemble(("Result: ", "bold"), plain(headline(score))))
 
 

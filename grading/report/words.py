@@ -14,8 +14,10 @@ def number(value: Fraction | None) -> str:
 
 
 def lateness(score: Score) -> str:
-    if score.submitted_at is None or score.deadline is None:
-        return "no deadline applied"
+    if score.deadline is None:
+        return "no deadline"
+    if score.submitted_at is None:
+        return "no time given"
     if score.days_late == 0:
         return "on time"
     days = "1 day late" if score.days_late == 1 else f"{score.days_late} days late"
