@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ from grading.judge.failures import (
     remote_error,
 )
 
+UNKNOWN_NAME = re.compile(r"name '(\w+)' is not defined.*")
 MAX_CALLBACKS = 10_000
 MAX_CALLBACK_PAYLOAD = 1 << 20
 
@@ -84,7 +86,14 @@ class Link:
                 if frame.message.missing:
                     raise MissingName(self.explain_missing(printable(frame.message.missing, 80)))
                 report = frame.message
-                raise remote_error(report.kind, report.text, report.bases, report.cell, report.line)
+                error = remote_error(report.kind, report.text, report.bases, report.cell, report.line)
+                unknown = UNKNOWN_NAME.fullmatch(error.text) if "NameError" in report.bases else None
+                if (
+                    unknown
+                    and (why := self.explain_missing(unknown[1])) != f"your notebook has no {unknown[1]}"
+                ):
+                    error.args = (f"{error}; {why}",)
+                raise error
             return packing.receive(frame)
         except wire.WireTimeout:
             self.die(OutOfTime("it took longer than the time limit; is there a loop that never ends?"))

@@ -89,8 +89,14 @@ def fresh_namespace() -> types.ModuleType:
     module = types.ModuleType("notebook")
     sys.modules["notebook"] = module
     shell = Shell(module.__dict__)
-    module.__dict__.update(get_ipython=lambda: shell, display=lambda *things, **keywords: None)
+    module.__dict__.update(
+        get_ipython=lambda: shell, display=lambda *things, **keywords: None, input=no_input
+    )
     return module
+
+
+def no_input(prompt: object = "") -> str:
+    raise EOFError("input() has nobody to ask while the notebook is graded")
 
 
 def run_cells(

@@ -12,6 +12,7 @@ import runpy
 import signal
 import socket
 import sys
+import tempfile
 import types
 from pathlib import Path
 from typing import NoReturn
@@ -23,7 +24,7 @@ from grading import wire
 from grading.worker import cells as running
 from grading.worker.answers import answer
 
-SUPPORT_PLACES = ("/homework", str(Path(__file__).absolute().parent.parent.parent / "homework"))
+HOMEWORK_PLACES = (Path("/homework"), Path(__file__).absolute().parents[2] / "homework")
 
 
 def serve(channel: socket.socket, cells: int, support: bool) -> None:
@@ -32,7 +33,9 @@ def serve(channel: socket.socket, cells: int, support: bool) -> None:
     with open(cells, encoding="utf-8") as file:
         sources = [(number, running.plain_python(source)) for number, source in json.load(file)]
     orders.send(wire.Sources(), [json.dumps(sources).encode()])
-    supporting = load_support() if support else types.ModuleType("support")
+    homework = next(place for place in HOMEWORK_PLACES if place.is_dir())
+    supporting = load_support(homework) if support else types.ModuleType("support")
+    enter_scratch(homework)
     sys.path[:] = [place for place in sys.path if place != "/app"]
     torch.set_num_threads(1)
     set_seeds(0)
@@ -90,12 +93,24 @@ def run_test(
         os._exit(code)
 
 
-def load_support() -> types.ModuleType:
+def load_support(homework: Path) -> types.ModuleType:
     """The homework's support.py, run before any student code."""
-    place = next(place for place in SUPPORT_PLACES if Path(place, "support.py").exists())
     module = types.ModuleType("support")
-    module.__dict__.update(runpy.run_path(f"{place}/support.py"))
+    module.__dict__.update(runpy.run_path(str(homework / "support.py")))
     return module
+
+
+def enter_scratch(homework: Path) -> None:
+    """The directory a notebook runs in: it may write there, and finds the homework's data beside it."""
+    scratch = Path(
+        tempfile.mkdtemp(
+            prefix="notebook-", dir="/tmp" if homework == HOMEWORK_PLACES[0] else homework.parent
+        )
+    )
+    for file in homework.iterdir():
+        if file.name != "support.py":
+            (scratch / file.name).symlink_to(file)
+    os.chdir(scratch)
 
 
 def warm_up() -> None:
