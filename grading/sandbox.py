@@ -70,6 +70,7 @@ class WarmParent:
     """The running warm parent: `control` takes requests for submissions (see grading/worker/__main__.py)."""
 
     process: subprocess.Popen[bytes]
+    ended: int  # a descriptor that can be read from when the process has ended, here and in every fork
     control: socket.socket
     log: IO[bytes]
     confined: bool
@@ -94,6 +95,7 @@ class WarmParent:
         self.control.close()
         self.process.kill()
         self.process.wait()
+        os.close(self.ended)
         self.log.close()
         for place in self.places:
             place.cleanup()
@@ -104,7 +106,8 @@ def start_worker(
 ) -> WarmParent:
     """Starts the warm parent and returns at once, so that the judge imports torch at the same time.
 
-    `without` leaves parts of the outer wall out ("environment", "view", "network"): for the tests of each part.
+    `without` leaves parts of the outer wall out ("environment", "view", "network", "threads", "nobody"): for the tests
+    of each part.
     Raises SandboxError where bubblewrap is missing.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -115,7 +118,7 @@ def start_worker(
         bubblewrap = shutil.which("bwrap")
         if bubblewrap is None:
             raise SandboxError(BUBBLEWRAP_MISSING)
-        settings["become_nobody"] = os.geteuid() == 0
+        settings["become_nobody"] = os.geteuid() == 0 and "nobody" not in without
         command = [bubblewrap, *bubblewrap_options(view, without), *worker_command(theirs.fileno(), settings)]
         environment: Mapping[str, str] = {**os.environ} if "environment" in without else {}
         directory = "/"
@@ -130,7 +133,7 @@ def start_worker(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory, env=dict(environment),
             pass_fds=[theirs.fileno()], start_new_session=True,
         )  # fmt: skip
-    return WarmParent(process, ours, log, confined, places)
+    return WarmParent(process, os.pidfd_open(process.pid), ours, log, confined, places)
 
 
 def bubblewrap_options(view: WorkerView, without: frozenset[str] = frozenset()) -> list[str]:
@@ -143,8 +146,6 @@ def bubblewrap_options(view: WorkerView, without: frozenset[str] = frozenset()) 
             options += ["--cap-add", capability]
     else:
         options += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
-    if "view" in without:
-        options += ["--bind", "/", "/"]
     for directory in (
         "/usr",
         "/usr/share",
@@ -169,15 +170,17 @@ def bubblewrap_options(view: WorkerView, without: frozenset[str] = frozenset()) 
             options += ["--ro-bind", place, place]
     for source, target in python_mounts(view).items():
         options += ["--ro-bind", source, target]
-    options += ["--proc", "/proc"] if os.geteuid() != 0 else ["--dir", "/proc"]
+    mounts_proc_itself = os.geteuid() == 0 and "nobody" not in without
+    options += ["--dir" if mounts_proc_itself else "--proc", "/proc"]
     options += ["--dev", "/dev", "--dir", "/dev/shm", "--dir", "/tmp"]
-    if "view" not in without:
-        options += ["--remount-ro", "/"]
-    options += ["--chdir", "/"]
+    if "view" in without:
+        options += ["--ro-bind", "/", "/host"]
+    options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
     if "environment" not in without:
         options.append("--clearenv")
     for name, value in worker_environment().items():
-        options += ["--setenv", name, value]
+        if not ("threads" in without and name in ONE_THREAD):
+            options += ["--setenv", name, value]
     return options
 
 

@@ -120,9 +120,10 @@ class NotebookProcess:
         skip = sorted(number for number, outcome in self.outcomes.items() if outcome.state in LEFT_OUT)
         wanted = [number for number, _ in self.cells if number not in skip]
         seconds = max(0.1, min(self.limits.cell, self.end_of_time - time.monotonic()))
-        self.orders.send(wire.RunCells(skip=skip, seconds=seconds))
         for number in wanted:
             try:
+                if number == wanted[0]:
+                    self.orders.send(wire.RunCells(skip=skip, seconds=seconds))
                 report = self.orders.receive(time.monotonic() + seconds + GRACE).message
                 if not isinstance(report, wire.CellDone) or report.number != number:
                     raise wire.WireError("a report out of order")
@@ -138,8 +139,13 @@ class NotebookProcess:
                 )
                 return False
         try:
-            return isinstance(self.orders.receive(time.monotonic() + ANSWER).message, wire.CellsDone)
-        except wire.WireError:
+            if not wanted:
+                return True
+            self.orders.receive(time.monotonic() + ANSWER)  # CellsDone
+            self.end_left_over()
+            return True
+        except (wire.WireError, OSError):
+            self.check_worker()
             return False
 
     @contextmanager
@@ -159,7 +165,6 @@ class NotebookProcess:
             try:
                 self.orders.send(wire.StartTest(seed=seed), descriptors=(theirs.fileno(),), deadline=deadline)
             except wire.WireError:
-                self.stop()
                 raise Ended(self.explain_end()) from None
         try:
             yield link
@@ -170,17 +175,23 @@ class NotebookProcess:
     def end_test(self) -> None:
         """Ends what the test left running; where the notebook process does not answer, it is started afresh."""
         try:
-            if self.keeper is None or self.orders is None:
+            if self.orders is None:
                 raise wire.WireClosed("stopped")
-            self.keeper.send(b"clean")
-            if self.keeper_word() != "clean":
-                raise wire.WireClosed("gone")
+            self.end_left_over()
             while not self.test_reported:
                 ended = self.orders.receive(time.monotonic() + ANSWER).message
                 self.test_reported = isinstance(ended, wire.TestEnded)
         except (wire.WireError, OSError):
             self.check_worker()
             self.stop()
+
+    def end_left_over(self) -> None:
+        """Ends every process but the notebook's own. Raises WireClosed or OSError where that cannot be done."""
+        if self.keeper is None:
+            raise wire.WireClosed("stopped")
+        self.keeper.send(b"clean")
+        if self.keeper_word() != "clean":
+            raise wire.WireClosed("gone")
 
     def explain_test_end(self) -> SubmissionFailure:
         """In words, why the fork of a test hung up."""
@@ -210,6 +221,7 @@ class NotebookProcess:
     def check_worker(self) -> None:
         poll = select.poll()
         poll.register(self.warm.control, 0)
+        poll.register(self.warm.ended, select.POLLIN)
         if poll.poll(0):
             raise SandboxError(f"the worker's warm parent is gone: {self.warm.last_words()}")
 

@@ -75,7 +75,7 @@ def start_submission(request: dict[str, Any], descriptors: list[int], support: b
             run_init(confinement, judge, notebook_socket, cells, support, serve)
         os.close(notebook_socket)
         os.close(cells)
-        keep(judge, init, request["memory"])
+        keep(judge, init, sys.maxsize if "watchdog" in request["without"] else request["memory"])
         status = 0
     except Exception:
         traceback.print_exc()
@@ -102,7 +102,8 @@ def run_init(
                 confine.mount_private_view(confinement)
                 confine.limit_resources(confinement)
                 confine.drop_privileges(confinement)
-                confine.hide_process()
+                if "hide_process" not in confinement.without:
+                    confine.hide_process()
             except OSError as error:
                 judge.send(f"refused {error}".encode())
                 os._exit(1)

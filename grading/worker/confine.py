@@ -95,6 +95,8 @@ def mount_private_view(confinement: Confinement) -> None:
         mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     if "tmp" not in confinement.without:
         options = f"size={confinement.scratch},mode=1777,nr_inodes=20000"
+        if "scratch_size" in confinement.without:
+            options = "mode=1777"
         for place in ("/tmp", "/dev/shm"):
             mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, options)
     if "user" not in confinement.without and "nested_users" not in confinement.without:

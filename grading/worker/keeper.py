@@ -44,7 +44,7 @@ def keep(judge: socket.socket, init: int, memory: int) -> None:
                 judge.send(b"clean")
                 continue
             break  # the judge hung up, or what a test left running would not end
-        if memory_of(init, inherited) > memory:
+        if uses_more_than(memory, init, inherited):
             word = b"memory"
             break
     kill(init)
@@ -94,15 +94,18 @@ def process_fields(process: int) -> list[str]:
         return []
 
 
-def memory_of(init: int, inherited: int) -> int:
-    """Bytes that the namespace's processes hold beyond what they inherited; exact only where it matters."""
+def uses_more_than(limit: int, init: int, inherited: int) -> bool:
+    """Whether the namespace's processes hold more bytes than the limit beyond what they inherited.
+
+    What forks share is counted in each at first. Only where that is too much is it worth the time to ask the kernel
+    for each process's fair share; and where there are many, which could hide an inherited copy each.
+    """
     processes = [init, *descendants(init)]
     usages = [usage_of(process) for process in processes]
-    at_most = sum(usage.anonymous for usage in usages) + sum(usage.shared for usage in usages)
     beyond = sum(max(0, usage.anonymous - inherited) + usage.shared for usage in usages)
-    if len(processes) <= 3:  # init, notebook, one test: each shares nearly all of what it inherited
-        return beyond
-    return min(at_most, sum(proportional(process) for process in processes))
+    if beyond <= limit and len(processes) <= 4:
+        return False
+    return sum(proportional(process) for process in processes) > limit
 
 
 def usage_of(process: int) -> Usage:
