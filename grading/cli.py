@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 HOMEWORKS = Path(__file__).resolve().parent.parent / "homeworks"
 
+# The base of all that typer says of a command line; it has no public name.
+NotUnderstood: type[typer.BadParameter] = typer.BadParameter.__mro__[2]
+
 app = typer.Typer(
     help="Grades deep-learning homeworks: hidden tests in a trusted judge, student code in a sandbox.",
     no_args_is_help=True,
@@ -50,7 +53,7 @@ UnconfinedOption = Annotated[
 def grade_command(
     notebooks: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="NOTEBOOK...", help="The notebooks to grade.", show_default=False),
+        typer.Argument(metavar="NOTEBOOK", help="The notebooks to grade.", show_default=False),
     ] = None,
     homework: Annotated[
         str, typer.Option("--homework", metavar="NAME", help="Which homework they are of.")
@@ -116,7 +119,10 @@ def grade_command(
 
 @app.command("doctor")
 def doctor_command() -> None:
-    """Try the whole sandbox on this machine: one line a thing, with its mend."""
+    """Try the sandbox on this machine.
+
+    One line for each thing that it is made of, with the mend for what is missing.
+    """
     from grading.doctor import examine
 
     healthy = True
@@ -174,7 +180,10 @@ def check_command(
     homeworks: HomeworksOption = HOMEWORKS,
     unconfined: UnconfinedOption = False,
 ) -> None:
-    """Grade a homework's reference, starter and variants, and hold it to its promises (for authors)."""
+    """Hold a homework to its promises (for authors).
+
+    Grades its reference, starter and variants, and says which does not get what it should.
+    """
     from grading.check import Finding, Variant, check, feedback
     from grading.course import load_course
 
@@ -226,12 +235,24 @@ def export_command(
 
 def main() -> None:
     """The entry point: every failure is one line on stderr and an exit code."""
+    command = typer.main.get_command(app)
+    for parameter in command.commands["grade"].params:  # type: ignore[attr-defined]
+        if parameter.name == "notebooks":
+            parameter.display_type = lambda ctx: "<file>"  # a list of Python's paths is no help
     try:
-        app()
+        sys.exit(command(standalone_mode=False) or 0)
+    except NotUnderstood as error:
+        words = error.format_message()
+        where = error.ctx.command_path if error.ctx is not None else "grading"
+        if not sys.argv[1:]:  # no command at all: the words are the help
+            print(words, file=sys.stderr)
+        else:
+            print(f"grading: {' '.join(words.split()).rstrip('.')}; see {where} --help", file=sys.stderr)
+        sys.exit(2)
     except GradingError as error:
         print(f"grading: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("grading: interrupted", file=sys.stderr)
         sys.exit(130)
 

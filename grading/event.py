@@ -18,19 +18,26 @@ def read_event(path: Path) -> dict[str, Any]:
     """
     try:
         event = json.loads(path.read_text(encoding="utf-8"))
-        repository = event["repository"]
-        pushed_at = repository["pushed_at"]
-        moment = (
-            datetime.fromtimestamp(pushed_at, UTC)
-            if isinstance(pushed_at, int)
-            else datetime.fromisoformat(pushed_at)
-        )
-        student = (event.get("sender") or event.get("pusher") or {}).get("login")
-        fields = {"student": student, "repository": repository["full_name"], "commit": event.get("after")}
     except OSError as error:
         raise UsageError(
             f"--event {path}: cannot be read ({error.strerror}); give GITHUB_EVENT_PATH"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
-        raise UsageError(f"--event {path}: is not GitHub's event of a push; give GITHUB_EVENT_PATH") from None
+    except (ValueError, RecursionError):
+        raise NotAPush(path) from None
+    try:
+        repository = event["repository"]
+        pushed_at = repository["pushed_at"]
+        seconds = isinstance(pushed_at, int)
+        moment = datetime.fromtimestamp(pushed_at, UTC) if seconds else datetime.fromisoformat(pushed_at)
+        student = (event.get("sender") or event.get("pusher") or {}).get("login")
+        fields = {"student": student, "repository": repository["full_name"], "commit": event.get("after")}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
+        raise NotAPush(path) from None
+    if moment.tzinfo is None or not all(isinstance(field, str | None) for field in fields.values()):
+        raise NotAPush(path)
     return {**fields, "submitted_at": moment, "time_source": "push", "provisional": True}
+
+
+class NotAPush(UsageError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"--event {path}: is not GitHub's event of a push; give GITHUB_EVENT_PATH")
