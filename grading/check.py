@@ -99,7 +99,7 @@ def impostors(homework: Homework, reference: Notebook) -> Iterator[Variant]:
     """Solutions that give one kind of answer to every question, under every name."""
     names = [name for task in homework.tasks for name in task.names]
     for kind, answer in IMPOSTORS.items():
-        cell = IMPOSTOR.replace("NAMES", repr(names)).replace("ANSWER", answer)
+        cell = IMPOSTOR.replace("ANSWER", answer).replace("NAMES", repr(names))
         yield Variant(f"impostor: {kind}", followed_by(reference, cell), NO_TASK)
 
 

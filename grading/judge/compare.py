@@ -114,7 +114,7 @@ def how_far_off(value: Any, wanted: Any, close: Any) -> str:
         ratio = off / right
         factor = ratio.flat[0]
         if np.abs(ratio - 1).max() < 1e-6:
-            return f"{words}, but only in their last digits: did they pass through float32?"
+            return f"{words}, but only in their last digits"
         if np.allclose(ratio, factor, rtol=1e-4, atol=0) and abs(factor) > 1e-12 and abs(factor - 1) > 1e-3:
             return f"{words}; those are off by one common factor"
     if wrong > 2 and np.allclose(off - right, (off - right).flat[0], rtol=1e-4, atol=0):

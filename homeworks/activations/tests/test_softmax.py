@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from oracles import assert_right
 
 from grading.judge import assert_close, assert_tensor, check, weight
 
@@ -25,7 +26,7 @@ def test_softmax_along_any_dimension(submission, generator):
 
     for dim in DIMENSIONS:
         hint = f"softmax(x, dim={dim}) of a 4-D tensor: sum over dim and no other, with keepdim=True"
-        assert_close(ask(submission, "softmax", x, dim), torch.softmax(x, dim), hint=hint)
+        assert_right(ask(submission, "softmax", x, dim), torch.softmax(x, dim), hint=hint)
     assert_close(ask(submission, "softmax", x.float(), 1), torch.softmax(x.float(), 1), rtol=1e-4, atol=1e-6)
 
 
@@ -38,7 +39,7 @@ def test_log_softmax_along_any_dimension(submission, generator):
         hint = (
             f"log_softmax(x, dim={dim}) of a 4-D tensor: x minus log(sum(exp(x))) over dim, with keepdim=True"
         )
-        assert_close(ask(submission, "log_softmax", x, dim), torch.log_softmax(x, dim), hint=hint)
+        assert_right(ask(submission, "log_softmax", x, dim), torch.log_softmax(x, dim), hint=hint)
     assert_close(
         ask(submission, "log_softmax", x.float(), 1), torch.log_softmax(x.float(), 1), rtol=1e-4, atol=1e-5
     )
@@ -93,7 +94,7 @@ def test_vector_jacobian_product(submission, generator):
         hint = (
             f"y * (g - sum of g * y over dim={dim}), with keepdim=True: is the sum there, and is it over dim?"
         )
-        assert_close(actual, pulled_back(g, x, dim), hint=hint)
+        assert_right(actual, pulled_back(g, x, dim), hint=hint)
 
 
 def pulled_back(g, x, dim):

@@ -2,12 +2,12 @@
 
 import torch
 
-SENTINEL = 48151.62342  # SENTINEL-comment-77d1: seen anywhere, a hidden test has leaked
+KESTREL = 48151.62342  # KESTREL-comment-77d1: seen anywhere, a hidden test has leaked
 
 
 def centered(x: torch.Tensor) -> torch.Tensor:
-    return (x - x.sum(-1, keepdim=True) / x.shape[-1]) * SENTINEL
+    return (x - x.sum(-1, keepdim=True) / x.shape[-1]) * KESTREL
 
 
 def lengths(x: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vector_norm(x, dim=-1) * SENTINEL
+    return torch.linalg.vector_norm(x, dim=-1) * KESTREL

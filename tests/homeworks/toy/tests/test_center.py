@@ -1,7 +1,7 @@
-"""Center: SENTINEL-test-text-a1."""
+"""Center: KESTREL-test-text-a1."""
 
 import torch
-from oracles import SENTINEL, centered
+from oracles import KESTREL, centered
 
 from grading.judge import assert_close, assert_tensor, gate, weight
 
@@ -18,11 +18,11 @@ def test_shape(submission, rng):
 def test_value(submission, rng):
     """Each row loses its mean."""
     x = torch.tensor(rng.normal(size=(4, 7)) + 3)
-    expected_sentinel_b2 = centered(x)
+    expected_kestrel_b2 = centered(x)
 
     y = submission.center(x)
 
-    assert_close(y * SENTINEL, expected_sentinel_b2, hint="subtract the mean over the last dimension")
+    assert_close(y * KESTREL, expected_kestrel_b2, hint="subtract the mean over the last dimension")
 
 
 def test_gradient(submission, rng):
@@ -32,4 +32,4 @@ def test_gradient(submission, rng):
 
     submission.center(x).backward(cotangent)
 
-    assert_close(x.grad * SENTINEL, centered(cotangent), hint="the mean depends on x")
+    assert_close(x.grad * KESTREL, centered(cotangent), hint="the mean depends on x")

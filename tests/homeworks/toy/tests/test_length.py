@@ -1,7 +1,7 @@
-"""Length: SENTINEL-test-text-a2."""
+"""Length: KESTREL-test-text-a2."""
 
 import torch
-from oracles import SENTINEL, lengths
+from oracles import KESTREL, lengths
 
 from grading.judge import assert_close, assert_tensor, gate
 
@@ -20,7 +20,7 @@ def test_value(submission, rng):
 
     y = submission.length(x)
 
-    assert_close(y * SENTINEL, lengths(x), hint="is the root missing?")
+    assert_close(y * KESTREL, lengths(x), hint="is the root missing?")
 
 
 def test_scale(submission, rng):

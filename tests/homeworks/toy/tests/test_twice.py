@@ -1,6 +1,6 @@
-"""Twice: SENTINEL-test-text-a3. The function is the judge's own, and is called back."""
+"""Twice: KESTREL-test-text-a3. The function is the judge's own, and is called back."""
 
-from oracles import SENTINEL
+from oracles import KESTREL
 
 from grading.judge import check
 
@@ -26,4 +26,4 @@ def test_order(submission, rng):
     y = submission.twice(step, start)
 
     check(seen == [start, 2 * start + 1], "call f on x, then f on what came out")
-    check((y + 3) * SENTINEL == (4 * start + 6) * SENTINEL, "return what the second call gives")
+    check((y + 3) * KESTREL == (4 * start + 6) * KESTREL, "return what the second call gives")
