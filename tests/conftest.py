@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+collect_ignore = ["homeworks", "benchmarks"]  # hidden tests, which the grader collects by itself
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the long checks too (tests marked `full`)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from grading.score import Score, counting_attempt
 from grading.score_file import load_score
 
 COLUMNS = ("raw", "days_late", "penalty", "points")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # all but the tab
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -87,9 +89,9 @@ def two_decimals(value: Fraction) -> str:
 
 
 def neutralised(text: str) -> str:
-    """Text that no spreadsheet takes for a formula, on one line."""
+    """Text that no spreadsheet takes for a formula, on one line, without control characters."""
     safe = f"'{text}" if text.startswith(FORMULA_STARTS) else text
-    return safe.replace("\r", " ").replace("\n", " ")
+    return CONTROL.sub(" ", safe)
 
 
 def _row(course: Course, attempts: Sequence[Score]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,9 +207,17 @@ class NotebookProcess:
 
     def explain_end(self) -> str:
         """Why the submission's processes are gone. Raises SandboxError where it was not their own doing."""
+        kept = self.keeper is not None
+        if self.keeper is not None:
+            with suppress(OSError):
+                self.keeper.shutdown(
+                    socket.SHUT_WR
+                )  # a keeper that still watches ends the namespace, and says so
         word = self.keeper_word()
         self.stop()
         self.check_worker()
+        if kept and not word:
+            raise SandboxError(f"the keeper of the submission is gone: {self.warm.last_words()}")
         if word == "memory":
             return OUT_OF_MEMORY
         if kernel_kills() > self.kernel_kills:

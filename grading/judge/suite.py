@@ -236,7 +236,7 @@ class Run:
         common = self.seed("global")
         random.seed(common)
         np.random.seed(common % (1 << 32))
-        torch.manual_seed(common)
+        torch.default_generator.manual_seed(common)  # not of every accelerator, for each test
 
     def open_link(self) -> Link:
         if self.link is None:

@@ -105,7 +105,8 @@ def uses_more_than(limit: int, init: int, inherited: int) -> bool:
     beyond = sum(max(0, usage.anonymous - inherited) + usage.shared for usage in usages)
     if beyond <= limit and len(processes) <= 4:
         return False
-    return sum(proportional(process) for process in processes) > limit
+    kept = proportional(os.getpid())  # the keeper holds nothing but what was inherited
+    return sum(max(0, proportional(process) - kept) for process in processes) > limit
 
 
 def usage_of(process: int) -> Usage:
