@@ -266,9 +266,7 @@ class Packing(wire.Packer):
                 raise wire.WireError("an argument came back with another size")
             if 0 in array.shape:
                 continue
-            start = next(
-                storage.start for key, storage in self.storages.items() if self.numbers.get(key) == number
-            )
+            start = self.storage_of(number).start
             base = np.frombuffer(buffers[place], np.uint8)
             if isinstance(array, torch.Tensor):
                 offset = (array.data_ptr() - start) // array.element_size()
@@ -279,6 +277,10 @@ class Packing(wire.Packer):
             else:
                 offset = array.__array_interface__["data"][0] - start
                 sent.value[...] = np.ndarray(array.shape, array.dtype, base, offset, array.strides)
+
+    def storage_of(self, number: int) -> wire.Storage:
+        """The stretch of the judge's memory that went into this buffer."""
+        return next(self.storages[key] for key, buffer in self.numbers.items() if buffer == number)
 
     def alias_of(self, node: wire.Alias) -> Any:
         """The argument itself, or a view of it, within its own memory."""
@@ -305,7 +307,7 @@ class Packing(wire.Packer):
             raise wire.WireError("a tensor with a negative stride")
         if math.prod(shape) * size > wire.MAX_PAYLOAD:
             raise wire.WireError("a view larger than any value may be")
-        storage = next(storage for key, storage in self.storages.items() if self.numbers.get(key) == number)
+        storage = self.storage_of(number)
         address = argument.data_ptr() if is_tensor else argument.__array_interface__["data"][0]
         first = address - storage.start + node.offset * unit
         low = first + sum(min(0, (n - 1) * s) for n, s in zip(shape, node.strides, strict=True)) * unit
