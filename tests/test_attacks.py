@@ -1708,16 +1708,27 @@ def test_a_full_disk_leaves_no_score(tmp_path: Path) -> None:
     assert result.stdout.split("\n") == ["all there is", ""]
 
 
-def test_a_lost_worker_is_an_error_of_those_not_yet_graded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["at any moment", "before it reads a request"])
+def test_a_lost_worker_is_an_error_of_those_not_yet_graded(tmp_path: Path, when: str) -> None:
     paths, scores = [], tmp_path / "scores"
-    for name, cells in (("first", ()), ("second", ("while True: pass",)), ("third", ())):
+    for name, cells in (
+        ("first", ("import time; time.sleep(1)",)),
+        ("second", ("while True: pass",)),
+        ("third", ()),
+    ):
         paths.append(tmp_path / f"{name}.ipynb")
         paths[-1].write_text(with_functions(HONEST, *cells))
     command = [GRADING, "grade", *map(str, paths), "--out", str(scores), "--jobs", "1", *ARGUMENTS]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as grader:
+        wait_for(lambda: (warm := warm_parent(grader.pid)) and warm.children())
+        warm = warm_parent(grader.pid)
+        assert warm is not None
+        if when == "before it reads a request":
+            warm.suspend()
         wait_for(lambda: (scores / "first.json").exists())
+        wait_for(lambda: judge_forks(grader.pid))
 
-        warm_parent(grader.pid).send_signal(signal.SIGKILL)
+        warm.send_signal(signal.SIGKILL)
         output = "".join(grader.communicate(timeout=120))
 
     graded = {path.stem: json.loads(path.read_text()) for path in scores.glob("*.json")}
@@ -1750,14 +1761,14 @@ def test_a_lost_judge_is_an_error_of_its_submission_alone(tmp_path: Path) -> Non
     assert "ended early" in graded["second"]["reason"]
 
 
-def warm_parent(grader: int) -> psutil.Process:
+def warm_parent(grader: int) -> psutil.Process | None:
     """The Python process right below bubblewrap, from which the submissions are forked."""
     workers = [
         process
         for process in psutil.Process(grader).children(recursive=True)
         if "grading.worker" in process.cmdline() and "python" in process.cmdline()[0]
     ]
-    return workers[0]
+    return workers[0] if workers else None
 
 
 def judge_forks(grader: int) -> list[psutil.Process]:

@@ -28,7 +28,7 @@ from grading.forbidden import find_forbidden
 from grading.judge.failures import printable
 from grading.judge.session import CellOutcome, Limits, NotebookProcess
 from grading.judge.suite import HiddenTest, Run, Suite, Verdict
-from grading.sandbox import WarmParent
+from grading.sandbox import SandboxError, WarmParent
 
 MOST_LETTERS = 200_000  # of a cell that is parsed here
 START_AND_END = 120.0  # seconds that the judge's fork may take beyond the submission's own time
@@ -142,6 +142,8 @@ class Classroom:
                 answer = json.dumps(self.judge_one(suite, work)).encode()
                 say(theirs, answer)
                 os._exit(0)
+            except SandboxError as error:
+                say(theirs, json.dumps({"error": str(error)}).encode())
             except BaseException:
                 say(theirs, json.dumps({"error": f"a fault in the judge: {last_line()}"}).encode())
             finally:

@@ -26,6 +26,7 @@ MOST_STARTS = 12
 GRACE = 3.0  # seconds for the worker's own, softer limit of a cell to work
 ANSWER = 10.0  # seconds for trusted code to answer, on a busy machine
 START = 60.0  # seconds for a fork and its namespaces, however busy the machine
+LAST_GASP = 2.0  # seconds from the first sign of a dying warm parent to the last
 
 
 @dataclass(slots=True, frozen=True)
@@ -110,9 +111,10 @@ class NotebookProcess:
             frame = self.orders.receive(time.monotonic() + START)
             self.sources = [(number, source) for number, source in json.loads(frame.buffers[0])]
         except wire.WireError:
-            raise SandboxError(
-                f"the sandbox could not be set up: {self.keeper_word() or 'no answer'}"
-            ) from None
+            why = self.keeper_word()
+            if not why:
+                self.check_worker(LAST_GASP)
+            raise SandboxError(f"the sandbox could not be set up: {why or 'no answer'}") from None
 
     def run_cells(self) -> bool:
         """Whether the process lived to the end of the notebook."""
@@ -226,11 +228,12 @@ class NotebookProcess:
             )
         return "it ended the Python process (exit, kill or a crash)"
 
-    def check_worker(self) -> None:
+    def check_worker(self, seconds: float = 0.0) -> None:
+        """Raises SandboxError where the warm parent is gone, or goes within so many seconds."""
         poll = select.poll()
         poll.register(self.warm.control, 0)
         poll.register(self.warm.ended, select.POLLIN)
-        if poll.poll(0):
+        if poll.poll(seconds * 1000):
             raise SandboxError(f"the worker's warm parent is gone: {self.warm.last_words()}")
 
     def keeper_word(self) -> str:
