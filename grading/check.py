@@ -14,6 +14,7 @@ from grading.errors import UsageError
 from grading.grade import Graded, Submission, grade, read_starter
 from grading.homework import Homework
 from grading.notebook import Cell, Notebook, PercentCell, percent_cells, read_percent
+from grading.submitted import read_submitted
 
 WRONG_TITLE = re.compile(r"\[(?P<task>\w+)\]\s*(?P<words>.+)")
 NO_TASK = ""  # of a variant that must earn nothing in any task
@@ -138,11 +139,13 @@ def check(
     ]
     if not plan:
         raise UsageError(f"{homework.directory / 'variants'}: no variant is called like {chosen!r}")
+    files = read_submitted(homework.directory, homework.submits)
     submissions = [
         Submission(
             variant.notebook,
             variant.name,
             salt=f"check {seed}",
+            files=files,
             tasks=frozenset({variant.task}) if variant.task and seed and not full else None,
         )
         for variant, seed in plan

@@ -305,7 +305,7 @@ def notebook(path: Path, homework: Homework, student: str | None, moment: dateti
         named_after_homework = path.name == homework.notebook
         student = path.absolute().parent.name if named_after_homework else path.stem
     source = "given" if moment is not None else None
-    return read_submission(path, student=student, submitted_at=moment, time_source=source)
+    return read_submission(path, homework, student=student, submitted_at=moment, time_source=source)
 
 
 def checkout(
@@ -327,7 +327,7 @@ def checkout(
         path = find_notebook(repo, homework.notebook, read_starter(homework))
     except NotebookError as error:
         return Submission(None, problem=str(error), **who)
-    return read_submission(path, **who)
+    return read_submission(path, homework, **who)
 
 
 def output_paths(out: Path | None, submissions: list[Submission]) -> list[Path | None]:

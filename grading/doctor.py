@@ -115,7 +115,7 @@ def inner_wall() -> Finding:
 
         process = NotebookProcess(warm, [(1, "answer = 42")], frozenset(), Limits(cell=10, test=10, total=60))
         process.run()
-        with process.test(0, str) as link:
+        with process.test(0) as link:
             answered = Submission(link).answer == 42
         process.stop()
         return Finding(words, answered, "the worker gives wrong answers: run scripts/test")

@@ -15,7 +15,8 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from grading.course import Course
 from grading.errors import GradingError, NotebookError, UsageError
@@ -23,6 +24,7 @@ from grading.homework import Homework
 from grading.notebook import Notebook, read_notebook, skip_unchanged
 from grading.sandbox import ONE_THREAD, WorkerView, start_worker
 from grading.score import Digests, Outcome, Score, TaskOutcome, TimeSource, build_score
+from grading.submitted import NO_FILES, SubmittedFiles, read_submitted
 
 if TYPE_CHECKING:
     from grading.judge.classroom import Judged, TaskRules
@@ -49,6 +51,17 @@ class Submission:
     provisional: bool = False
     salt: str | None = None
     tasks: frozenset[str] | None = None
+    files: SubmittedFiles = NO_FILES  # beside the notebook, as homework.yml's `submits` says
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of the notebook's code cells and of the files handed in with it."""
+        if self.notebook is None or not self.files.contents:
+            return self.notebook.digest if self.notebook else None
+        framed = hashlib.sha256(self.notebook.digest.encode())
+        for name, content in sorted(self.files.contents.items()):
+            framed.update(f"{name}:{len(content)}:".encode() + content)
+        return framed.hexdigest()
 
 
 @dataclass(slots=True, frozen=True)
@@ -128,8 +141,9 @@ def grade_all(
                         key=str(number),
                         cells=tuple((cell.number, cell.source) for cell in submission.notebook.cells),
                         skip=skip_unchanged(submission.notebook, starter),
-                        secret=secret_of(submission.salt or course.salt, homework, submission.notebook),
+                        secret=secret_of(submission.salt or course.salt, homework, submission.digest),
                         tasks=submission.tasks or frozenset(task.id for task in tasks),
+                        files=submission.files,
                     )
 
         def judged(result: Judged) -> None:
@@ -181,7 +195,6 @@ class Rules:
         return Graded(submission, self.score(submission, outcomes, None))
 
     def score(self, submission: Submission, outcomes: Sequence[TaskOutcome], reason: str | None) -> Score:
-        digest = submission.notebook.digest if submission.notebook else None
         return build_score(
             homework=self.homework.name,
             tasks=outcomes,
@@ -197,7 +210,9 @@ class Rules:
             commit=submission.commit,
             confined=self.confined,
             digests=Digests(
-                submission=digest, tests=tests_digest(self.homework), environment=environment_digest()
+                submission=submission.digest,
+                tests=tests_digest(self.homework),
+                environment=environment_digest(),
             ),
             reason=reason,
         )
@@ -208,17 +223,20 @@ def read_starter(homework: Homework) -> Notebook:
     return read_notebook(homework.starter) if homework.starter.exists() else Notebook(())
 
 
-def read_submission(path: object, **who: object) -> Submission:
-    """The submission in a notebook file; one that cannot be read as a notebook says why. Raises UsageError."""
+def read_submission(path: Path, homework: Homework, **who: Any) -> Submission:
+    """The submission in a notebook file and beside it; one that cannot be read as a notebook says why.
+
+    Raises UsageError.
+    """
     try:
-        return Submission(read_notebook(path), **who)  # type: ignore[arg-type]
+        return Submission(read_notebook(path), files=read_submitted(path.parent, homework.submits), **who)
     except NotebookError as error:
-        return Submission(None, problem=str(error), **who)  # type: ignore[arg-type]
+        return Submission(None, problem=str(error), **who)
 
 
-def secret_of(salt: str, homework: Homework, notebook: Notebook) -> bytes:
+def secret_of(salt: str, homework: Homework, digest: str | None) -> bytes:
     """What the hidden inputs of a submission are made from: the same push always gets the same ones."""
-    return hmac.new(salt.encode(), f"{homework.name}/{notebook.digest}".encode(), hashlib.sha256).digest()
+    return hmac.new(salt.encode(), f"{homework.name}/{digest}".encode(), hashlib.sha256).digest()
 
 
 def tests_digest(homework: Homework) -> str:

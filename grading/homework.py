@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from grading.configuration import Configuration, Problem, did_you_mean, read_configuration
 
 TOTAL_POINTS = 100
+MOST_SUBMITTED_KIB = 1024
 
 
 def _is_name(text: str) -> str:
@@ -42,6 +43,7 @@ Name = Annotated[str, AfterValidator(_is_name)]
 DottedName = Annotated[str, AfterValidator(_is_dotted)]
 DottedPattern = Annotated[str, AfterValidator(_is_pattern)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SubmittedName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 
 
 class Task(Configuration):
@@ -65,7 +67,8 @@ class Limits(Configuration):
 
 
 class HomeworkKeys(Configuration):
-    """What stands in `homework.yml`."""
+    """What stands in `homework.yml`. `submits`: files that a student hands in beside the notebook, and how many KiB
+    each may have."""
 
     title: Annotated[str, StringConstraints(min_length=1)]
     notebook: FileName | None = None
@@ -73,6 +76,9 @@ class HomeworkKeys(Configuration):
     limits: Limits = Limits()
     preload: tuple[DottedName, ...] = ()
     data: tuple[str, ...] = ()
+    submits: dict[SubmittedName, Annotated[int, Field(gt=0, le=MOST_SUBMITTED_KIB)]] = Field(
+        default_factory=dict
+    )
 
 
 class Homework(HomeworkKeys):
@@ -147,6 +153,14 @@ def _problems(keys: HomeworkKeys, directory: Path) -> Iterator[Problem]:
     for i, name in enumerate(keys.data):
         if not _is_inside(name) or not (directory / name).is_file():
             yield ("data", i), f'no file "{name}" in {directory}; name a file beside homework.yml'
+        elif name in keys.submits:
+            yield ("data", i), f'"{name}" is also under submits; it is either given or handed in'
+    for name in keys.submits:
+        if not (directory / name).is_file():
+            yield (
+                ("submits", name),
+                f'no file "{name}" in {directory}; the reference solution hands it in too',
+            )
 
 
 def _cycles(keys: HomeworkKeys) -> Iterator[Problem]:

@@ -6,7 +6,6 @@ kernel, tag or id, bounds what it reads, and answers what it cannot read with a 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from grading.errors import NotebookError, UsageError
+from grading.student_file import FileProblem, Obstacle, read_student_file
 
 MAX_BYTES = 50 * 2**20
 MAX_CELLS = 5_000
@@ -254,35 +254,31 @@ def _after_header(lines: list[str]) -> int:
 
 def _read_file(path: Path, max_bytes: int) -> bytes:
     try:
-        # O_NONBLOCK: opening a named pipe must not wait for its other end
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise NotebookError(
-                f"{_shown(path.name)} is a link, and links are not followed: put the notebook itself there"
-            ) from None
-        raise UsageError(
-            f"{_shown(str(path))}: cannot be opened ({_reason(error)}); give the path of a notebook"
-        ) from None
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        if stat.S_ISDIR(mode):
-            raise UsageError(
-                f"{_shown(str(path))}: is a directory; give the path of a notebook, or use --repo"
-            )
-        raise NotebookError(f"{_shown(path.name)} is not an ordinary file: put the notebook itself there")
-    try:
-        with open(descriptor, "rb") as file:
-            data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise UsageError(f"{_shown(str(path))}: cannot be read ({_reason(error)}); try again") from None
-    if len(data) > max_bytes:
-        raise NotebookError(
-            f"{_shown(path.name)} is larger than {max_bytes / 2**20:.0f} MB: clear its outputs "
-            "(in Jupyter: Kernel, Restart and clear outputs), save, and push again"
-        )
-    return data
+        return read_student_file(path, max_bytes)
+    except FileProblem as problem:
+        name, place = _shown(path.name), _shown(str(path))
+        match problem.obstacle:
+            case Obstacle.LINK:
+                raise NotebookError(
+                    f"{name} is a link, and links are not followed: put the notebook itself there"
+                ) from None
+            case Obstacle.NOT_A_FILE:
+                raise NotebookError(
+                    f"{name} is not an ordinary file: put the notebook itself there"
+                ) from None
+            case Obstacle.TOO_LARGE:
+                raise NotebookError(
+                    f"{name} is larger than {max_bytes / 2**20:.0f} MB: clear its outputs "
+                    "(in Jupyter: Kernel, Restart and clear outputs), save, and push again"
+                ) from None
+            case Obstacle.DIRECTORY:
+                raise UsageError(
+                    f"{place}: is a directory; give the path of a notebook, or use --repo"
+                ) from None
+            case Obstacle.UNREADABLE:
+                raise UsageError(
+                    f"{place}: cannot be opened ({problem.reason}); give the path of a notebook"
+                ) from None
 
 
 def _is_regular(path: Path) -> bool:

@@ -359,7 +359,7 @@ def notebook(worker):
 
 @pytest.fixture
 def submission(notebook):
-    with notebook.test(7, "{} is not defined".format) as link:
+    with notebook.test(7) as link:
         yield Submission(link)
 
 
@@ -625,10 +625,10 @@ def test_handles_can_be_arguments(submission):
 
 
 def test_a_handle_of_another_test_is_not_taken(notebook):
-    with notebook.test(7, str) as link:
+    with notebook.test(7) as link:
         value = Submission(link).Value(1)
 
-    with notebook.test(7, str) as link, pytest.raises(TypeError, match="one test only"):
+    with notebook.test(7) as link, pytest.raises(TypeError, match="one test only"):
         Submission(link).same(value)
 
 
@@ -737,7 +737,7 @@ def test_an_array_leaves_arithmetic_to_the_handle_item_by_item(submission):
 
 
 def test_a_missing_name_is_explained(submission):
-    with pytest.raises(MissingName, match="never is not defined"):
+    with pytest.raises(MissingName, match="your notebook has no never"):
         submission.never  # noqa: B018
     assert not submission.defines("never")
     assert submission.defines("gelu")
@@ -829,10 +829,10 @@ def test_a_process_that_ends_is_the_submissions_failure(submission, name):
 
 
 def test_the_next_test_is_unharmed(notebook):
-    with notebook.test(7, str) as link, pytest.raises(Ended):
+    with notebook.test(7) as link, pytest.raises(Ended):
         Submission(link).crash()
 
-    with notebook.test(7, str) as link:
+    with notebook.test(7) as link:
         assert Submission(link).same(1) == 1
 
 
@@ -840,9 +840,9 @@ def test_a_call_that_never_ends_is_out_of_time(worker):
     process = NotebookProcess(worker, CELLS[-2:], frozenset(), Limits(test=1, cell=60, total=600))
     process.run()
     try:
-        with process.test(7, str) as link, pytest.raises(OutOfTime):
+        with process.test(7) as link, pytest.raises(OutOfTime):
             Submission(link).hang()
-        with process.test(7, str) as link:
+        with process.test(7) as link:
             assert Submission(link).nothing() is None
     finally:
         process.stop()
@@ -857,19 +857,19 @@ def test_a_result_beyond_the_wires_limits_is_the_submissions_failure(submission,
 
 
 def test_a_test_sees_nothing_of_the_one_before(notebook):
-    with notebook.test(7, str) as link:
+    with notebook.test(7) as link:
         Submission(link).VALUES["none"]
         Submission(link).own = 5
         Submission(link).keep_and_change_later(torch.ones(1))
 
-    with notebook.test(7, str) as link:
+    with notebook.test(7) as link:
         assert not Submission(link).defines("own")
         assert Submission(link).KEPT == []
 
 
 def test_chance_is_the_same_for_the_same_seed_and_other_for_another(notebook):
     def draws(seed):
-        with notebook.test(seed, str) as link:
+        with notebook.test(seed) as link:
             return repr(Submission(link).random_draws())
 
     assert draws(1) == draws(1)
@@ -1562,7 +1562,7 @@ def test_a_function_runs_on_the_tests_time(worker):
     stop = threading.Event()
     deadline = time.monotonic() + 30
     try:
-        with process.test(7, str) as link, pytest.raises(OutOfTime):
+        with process.test(7) as link, pytest.raises(OutOfTime):
             Submission(link).call_often(
                 lambda i: stop.wait(0.01) if time.monotonic() < deadline else None, 10_000
             )

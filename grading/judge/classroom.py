@@ -12,11 +12,12 @@ import difflib
 import gc
 import json
 import os
+import re
 import selectors
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from grading.judge.failures import printable
 from grading.judge.session import CellOutcome, Limits, NotebookProcess
 from grading.judge.suite import HiddenTest, Run, Suite, Verdict
 from grading.sandbox import SandboxError, WarmParent
+from grading.submitted import NO_FILES, SubmittedFiles
 
+UNKNOWN_NAME = re.compile(r"name '(\w+)' is not defined.*")
 MOST_LETTERS = 200_000  # of a cell that is parsed here
 START_AND_END = 120.0  # seconds that the judge's fork may take beyond the submission's own time
 
@@ -53,6 +56,7 @@ class Work:
     skip: frozenset[int]
     secret: bytes
     tasks: frozenset[str]
+    files: SubmittedFiles = NO_FILES
 
 
 @dataclass(slots=True, frozen=True)
@@ -154,12 +158,14 @@ class Classroom:
 
     def judge_one(self, suite: Suite, work: Work) -> dict[str, Any]:
         """In the fork: everything about one submission, as plain data."""
-        process = NotebookProcess(self.warm, list(work.cells), work.skip, self.limits, self.without)
+        process = NotebookProcess(
+            self.warm, list(work.cells), work.skip, self.limits, self.without, work.files.contents
+        )
         try:
             process.run()
-            cells = Cells(process)
+            cells = Cells(process, work.files.problems)
             refused = {task.id: words for task in self.tasks if (words := cells.forbidden(task))}
-            verdicts = suite.run_all(Run(process, work.secret, cells.explain_missing, refused, work.tasks))
+            verdicts = suite.run_all(Run(process, work.secret, cells, refused, work.tasks))
             return {
                 "verdicts": [[verdict.verdict, verdict.message, verdict.seconds] for verdict in verdicts],
                 "cells": {number: asdict(outcome) for number, outcome in process.outcomes.items()},
@@ -218,9 +224,10 @@ class Fork:
 
 
 class Cells:
-    """What the judge can say of a notebook's cells without running them."""
+    """What the judge can say of a notebook without running it: the Explainer of its tests."""
 
-    def __init__(self, process: NotebookProcess) -> None:
+    def __init__(self, process: NotebookProcess, file_problems: Mapping[str, str]) -> None:
+        self.file_problems = file_problems
         self.outcomes = process.outcomes
         self.sources = process.sources
         self.originals = dict(process.cells)
@@ -244,8 +251,19 @@ class Cells:
     def state(self, number: int) -> str:
         return self.outcomes[number].state if number in self.outcomes else "unseen"
 
+    def explain_error(self, kinds: Collection[str], text: str) -> str:
+        """What may lie behind an exception of the student's code: a cell that failed, a file that is not there."""
+        if "NameError" in kinds and (unknown := UNKNOWN_NAME.fullmatch(text)):
+            return self.failed_cell(unknown[1])
+        if "OSError" in kinds:
+            return "; ".join(why for name, why in self.file_problems.items() if name in text)
+        return ""
+
     def explain_missing(self, name: str) -> str:
         """Why the notebook has no such name: which cell should have defined it, and what happened there."""
+        return self.failed_cell(name) or self.similar_name(name)
+
+    def failed_cell(self, name: str) -> str:
         for number, names in self.defined.items():
             if name in names and self.state(number) not in ("ok", "skipped"):
                 return (
@@ -256,6 +274,9 @@ class Cells:
                 continue
             what = self.what_happened(number).removeprefix("it ")
             return f"your notebook has no {name}: cell {number}, where it should be, {what}"
+        return ""
+
+    def similar_name(self, name: str) -> str:
         everything = sorted(set().union(*self.defined.values())) if self.defined else []
         folded = {candidate.lower().replace("_", ""): candidate for candidate in everything}
         near = difflib.get_close_matches(name.lower().replace("_", ""), folded, n=1, cutoff=0.8)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
@@ -26,7 +25,6 @@ from grading.judge.failures import (
     remote_error,
 )
 
-UNKNOWN_NAME = re.compile(r"name '(\w+)' is not defined.*")
 MAX_CALLBACKS = 10_000
 MAX_CALLBACK_PAYLOAD = 1 << 20
 
@@ -48,22 +46,45 @@ def mutable(value: Any) -> Any:
     return Mutable(value)
 
 
+class Explainer(Protocol):
+    """Puts into a student's words what the notebook as a whole tells of one answer."""
+
+    def explain_missing(self, name: str) -> str:
+        """Why the notebook has no such name."""
+
+    def explain_error(self, kinds: Collection[str], text: str) -> str:
+        """What may lie behind an exception of such classes; nothing if nothing is known."""
+
+
+class NoExplanation:
+    """For a test outside a suite: says no more than what happened."""
+
+    def explain_missing(self, name: str) -> str:
+        return f"your notebook has no {name}"
+
+    def explain_error(self, kinds: Collection[str], text: str) -> str:
+        return ""
+
+
+NO_EXPLANATION = NoExplanation()
+
+
 class Link:
     """One test's line to the worker. `deadline` is a time.monotonic(); after a failure the line stays dead.
 
-    explain_missing and explain_end put into words why a name is missing and how the process ended.
+    `explain_end` puts into words how the process ended.
     """
 
     def __init__(
         self,
         channel: Any,
         deadline: float,
-        explain_missing: Callable[[str], str],
+        explainer: Explainer,
         explain_end: Callable[[], SubmissionFailure],
     ) -> None:
         self.wire = wire.Wire(channel, wire.Answer)
         self.deadline = deadline
-        self.explain_missing = explain_missing
+        self.explainer = explainer
         self.explain_end = explain_end
         self.answered = False
         self.dead: SubmissionFailure | None = None
@@ -84,14 +105,10 @@ class Link:
             self.answered = True
             if isinstance(frame.message, wire.Raised):
                 if frame.message.missing:
-                    raise MissingName(self.explain_missing(printable(frame.message.missing, 80)))
+                    raise MissingName(self.explainer.explain_missing(printable(frame.message.missing, 80)))
                 report = frame.message
                 error = remote_error(report.kind, report.text, report.bases, report.cell, report.line)
-                unknown = UNKNOWN_NAME.fullmatch(error.text) if "NameError" in report.bases else None
-                if (
-                    unknown
-                    and (why := self.explain_missing(unknown[1])) != f"your notebook has no {unknown[1]}"
-                ):
+                if why := self.explainer.explain_error(report.bases, error.text):
                     error.args = (f"{error}; {why}",)
                 raise error
             return packing.receive(frame)

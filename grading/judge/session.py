@@ -6,20 +6,22 @@ which becomes an outcome or a SubmissionFailure, or ours, which becomes a Sandbo
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from grading import wire
 from grading.judge.failures import Ended, OutOfTime, SubmissionFailure, printable
-from grading.judge.proxy import Link
+from grading.judge.proxy import NO_EXPLANATION, Explainer, Link
 from grading.sandbox import SandboxError, WarmParent
 
 MOST_STARTS = 12
@@ -50,7 +52,8 @@ class CellOutcome:
 
 
 class NotebookProcess:
-    """One submission in the worker. `cells` are (number, source); `skip` the numbers of those not to run."""
+    """One submission in the worker. `cells` are (number, source); `skip` the numbers of those not to run; `files`
+    lie beside the notebook."""
 
     def __init__(
         self,
@@ -59,9 +62,11 @@ class NotebookProcess:
         skip: frozenset[int],
         limits: Limits,
         without: frozenset[str] = frozenset(),
+        files: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         self.warm = warm
         self.cells = cells
+        self.files = files
         self.limits = limits
         self.without = without
         self.outcomes = {number: CellOutcome("skipped") for number in skip}
@@ -85,9 +90,13 @@ class NotebookProcess:
         self.starts += 1
         keeper, keeper_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         notebook, notebook_there = socket.socketpair()
-        file = os.memfd_create("cells", os.MFD_CLOEXEC)
-        with open(file, "wb", closefd=False) as cells:
-            cells.write(json.dumps(self.cells).encode())
+        file = os.memfd_create("submission", os.MFD_CLOEXEC)
+        submission = {
+            "cells": self.cells,
+            "files": {name: base64.b64encode(content).decode() for name, content in self.files.items()},
+        }
+        with open(file, "wb", closefd=False) as place:
+            place.write(json.dumps(submission).encode())
         os.lseek(file, 0, os.SEEK_SET)
         settings = {
             "memory": self.limits.memory,
@@ -151,7 +160,7 @@ class NotebookProcess:
             return False
 
     @contextmanager
-    def test(self, seed: int, explain_missing: Callable[[str], str]) -> Iterator[Link]:
+    def test(self, seed: int, explainer: Explainer = NO_EXPLANATION) -> Iterator[Link]:
         """A fork for one test. Raises SubmissionFailure where the submission has no process or no time left."""
         if time.monotonic() > self.end_of_time:
             raise OutOfTime("earlier tests used up the time for the whole notebook; mend those first")
@@ -162,7 +171,7 @@ class NotebookProcess:
         self.test_reported = False
         ours, theirs = socket.socketpair()
         deadline = min(time.monotonic() + self.limits.test, self.end_of_time)
-        link = Link(ours, deadline, explain_missing, self.explain_test_end)
+        link = Link(ours, deadline, explainer, self.explain_test_end)
         with theirs:
             try:
                 self.orders.send(wire.StartTest(seed=seed), descriptors=(theirs.fileno(),), deadline=deadline)

@@ -23,7 +23,7 @@ import torch
 
 from grading.errors import GradingError
 from grading.judge.failures import OutOfTime, SubmissionFailure
-from grading.judge.proxy import Link, Submission
+from grading.judge.proxy import Explainer, Link, Submission
 from grading.judge.session import NotebookProcess
 from grading.sandbox import SandboxError
 
@@ -211,13 +211,13 @@ class Run:
         self,
         process: NotebookProcess,
         secret: bytes,
-        explain_missing: Callable[[str], str],
+        explainer: Explainer,
         refused: Mapping[str, str],
         tasks: Collection[str],
     ) -> None:
         self.process = process
         self.secret = secret
-        self.explain_missing = explain_missing
+        self.explainer = explainer
         self.refused = refused
         self.tasks = tasks
         self.test = HiddenTest("", "", 0, False, "")
@@ -240,7 +240,7 @@ class Run:
 
     def open_link(self) -> Link:
         if self.link is None:
-            self.link = self.stack.enter_context(self.process.test(self.seed("worker"), self.explain_missing))
+            self.link = self.stack.enter_context(self.process.test(self.seed("worker"), self.explainer))
         return self.link
 
     def end(self) -> None:

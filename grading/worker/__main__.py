@@ -7,7 +7,7 @@
 
 It never holds a byte of a submission: descriptors are passed on, and the notebook process reads them.
 Requests arrive on the control socket as JSON (memory, confined, without) with three descriptors: the keeper's
-socket, the notebook's socket, and a file with the cells.
+socket, the notebook's socket, and a file with the cells and files that were handed in.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
 
 def start_submission(request: dict[str, Any], descriptors: list[int], support: bool, serve: Any) -> NoReturn:
     """In the keeper: builds the inner wall, forks the init and the notebook process, then watches them."""
-    keeper_socket, notebook_socket, cells = descriptors
+    keeper_socket, notebook_socket, submission = descriptors
     status = 1
     try:
         confinement = None
@@ -66,16 +66,16 @@ def start_submission(request: dict[str, Any], descriptors: list[int], support: b
         judge = socket.socket(fileno=keeper_socket)
         try:
             if confinement is not None:
-                close_descriptors_except(keeper_socket, notebook_socket, cells)
+                close_descriptors_except(keeper_socket, notebook_socket, submission)
                 confine.enter_namespaces(confinement)
             init = os.fork()
         except OSError as error:
             judge.send(f"refused {error}".encode())
             raise
         if init == 0:
-            run_init(confinement, judge, notebook_socket, cells, support, serve)
+            run_init(confinement, judge, notebook_socket, submission, support, serve)
         os.close(notebook_socket)
-        os.close(cells)
+        os.close(submission)
         keep(judge, init, sys.maxsize if "watchdog" in request["without"] else request["memory"])
         status = 0
     except Exception:
@@ -87,7 +87,7 @@ def run_init(
     confinement: confine.Confinement | None,
     judge: socket.socket,
     notebook_socket: int,
-    cells: int,
+    submission: int,
     support: bool,
     serve: Any,
 ) -> NoReturn:
@@ -114,10 +114,10 @@ def run_init(
             if confinement is not None:
                 confine.show_process()
             silence()
-            serve(channel, cells, support)
+            serve(channel, submission, support)
             os._exit(0)
         channel.close()
-        os.close(cells)
+        os.close(submission)
         while True:
             ended, status = os.wait()
             if ended == notebook_process:

@@ -5,6 +5,7 @@ Everything before the first cell runs is trusted; nothing after it is.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
@@ -27,14 +28,16 @@ from grading.worker.answers import answer
 HOMEWORK_PLACES = (Path("/homework"), Path(__file__).absolute().parents[2] / "homework")
 
 
-def serve(channel: socket.socket, cells: int, support: bool) -> None:
-    """Reads the cells, tells the judge what they are as plain Python, then does what it orders until it hangs up."""
+def serve(channel: socket.socket, submission: int, support: bool) -> None:
+    """Reads the submission, tells the judge what its cells are as plain Python, then does what it orders until it
+    hangs up."""
     orders = wire.Wire(channel, wire.Order, descriptors=True)
-    with open(cells, encoding="utf-8") as file:
-        sources = [(number, running.plain_python(source)) for number, source in json.load(file)]
+    with open(submission, encoding="utf-8") as file:
+        submitted = json.load(file)
+    sources = [(number, running.plain_python(source)) for number, source in submitted["cells"]]
     homework = next(place for place in HOMEWORK_PLACES if place.is_dir())
     supporting = load_support(homework) if support else types.ModuleType("support")
-    enter_scratch(homework)
+    enter_scratch(homework, submitted["files"])
     orders.send(wire.Sources(), [json.dumps(sources).encode()])
     # Until here a fault is ours, from here on it is the submission's.
     sys.path[:] = [place for place in sys.path if place != "/app"]
@@ -111,8 +114,9 @@ def load_support(homework: Path) -> types.ModuleType:
     return module
 
 
-def enter_scratch(homework: Path) -> None:
-    """The directory a notebook runs in: it may write there, and finds the homework's data beside it."""
+def enter_scratch(homework: Path, files: dict[str, str]) -> None:
+    """The directory a notebook runs in: it may write there, and finds beside it the homework's data and the files
+    that were handed in (in base64)."""
     if not os.access("/tmp", os.W_OK):
         return
     scratch = Path(
@@ -123,6 +127,8 @@ def enter_scratch(homework: Path) -> None:
     for file in homework.iterdir():
         if file.name != "support.py":
             (scratch / file.name).symlink_to(file)
+    for name, content in files.items():
+        (scratch / name).write_bytes(base64.b64decode(content))
     os.chdir(scratch)
 
 
