@@ -135,6 +135,12 @@ def _parts(cell: PercentCell, name: str) -> Iterator[tuple[str, str]]:
         raise UsageError(f"{name}:{begun}: BEGIN SOLUTION without an END SOLUTION in the same cell; add it")
 
 
+def solution_lines(cell: PercentCell, name: str) -> frozenset[int]:
+    """Numbers, from 1, of the lines of a cell's source that are solution."""
+    parts = [part for part, _ in _parts(cell, name)]
+    return frozenset(number for number, part in enumerate(parts, start=1) if part in ("solution", "line"))
+
+
 # The notebook around them
 
 

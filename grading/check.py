@@ -1,68 +1,19 @@
 """Holds a homework to its promises: the reference scores 100, the starter and whatever gives one answer to every
 question 0, each wrong variant loses points in its own task (elsewhere only where `needs` says so), each right variant
-scores 100, on several seeds each."""
+scores 100, on several seeds each; and a reference with one small change is noticed."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from grading.course import Course
 from grading.errors import UsageError
-from grading.grade import Graded, Submission, grade, read_starter
+from grading.grade import Graded, Submission, grade
 from grading.homework import Homework
-from grading.notebook import Cell, Notebook, PercentCell, percent_cells, read_percent
+from grading.mutants import Mutant
 from grading.submitted import read_submitted
-
-WRONG_TITLE = re.compile(r"\[(?P<task>\w+)\]\s*(?P<words>.+)")
-NO_TASK = ""  # of a variant that must earn nothing in any task
-
-# What takes the place of every name a homework asks for: an answer that looks like the first argument.
-IMPOSTOR = """
-import torch
-
-def like(value, make):
-    if isinstance(value, torch.Tensor):
-        return make(value)
-    if isinstance(value, (list, tuple)):
-        return [like(item, make) for item in value]
-    return value
-
-class Impostor:
-    def __call__(self, *arguments, **keywords):
-        value = (list(arguments) + list(keywords.values()) + [0.0])[0]
-        return ANSWER
-    apply = __call__
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-
-for name in NAMES:
-    globals()[name] = Impostor()
-"""
-IMPOSTORS = {
-    "identity": "value",
-    "zeros": "like(value, torch.zeros_like)",
-    "ones": "like(value, torch.ones_like)",
-    "noise": "like(value, torch.randn_like)",
-    "nothing": "None",
-    "a number": "0.5",
-}
-SAYS = re.compile(r"#\s*says:\s*(?P<phrase>.+)")
-
-
-@dataclass(slots=True, frozen=True)
-class Variant:
-    """A solution whose score is known. `task`: the one it must lose points in, None if it is right, NO_TASK if it
-    must earn nothing; `says`: phrases that the student must read."""
-
-    name: str
-    notebook: Notebook
-    task: str | None
-    says: tuple[str, ...] = ()
+from grading.variants import Variant, read_variants
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,70 +26,42 @@ class Finding:
     problems: tuple[str, ...]
 
 
-def read_variants(homework: Homework) -> list[Variant]:
-    """Reference, starter, and the cells of variants/wrong.py and variants/right.py, each after the reference's."""
-    reference = read_percent(homework.source)
-    variants = [Variant("reference", reference, None), Variant("starter", read_starter(homework), NO_TASK)]
-    variants += impostors(homework, reference)
-    directory = homework.directory / "variants"
-    for cell, path in cells_of(directory / "wrong.py"):
-        match = WRONG_TITLE.fullmatch(cell.title.strip())
-        if match is None or match["task"] not in {task.id for task in homework.tasks}:
-            raise UsageError(
-                f"{path}:{cell.line - 1}: a wrong variant starts with `# %% [task] what is wrong`"
-            )
-        says = tuple(SAYS.findall(cell.source))
-        variants.append(
-            Variant(f"wrong: {cell.title.strip()}", followed_by(reference, cell.source), match["task"], says)
-        )
-    for cell, _ in cells_of(directory / "right.py"):
-        variants.append(Variant(f"right: {cell.title.strip()}", followed_by(reference, cell.source), None))
-    return variants
+@dataclass(slots=True, frozen=True)
+class Seeds:
+    """How many seeds a variant and the reference are graded on; `everything`: each on every task."""
+
+    variants: int = 5
+    reference: int = 30
+    everything: bool = False
+
+    def of(self, variant: Variant) -> int:
+        if variant.name == "reference":
+            return self.reference
+        return 1 if variant.deserves == "nothing" and not self.everything else self.variants
 
 
-def impostors(homework: Homework, reference: Notebook) -> Iterator[Variant]:
-    """Solutions that give one kind of answer to every question, under every name."""
-    names = [name for task in homework.tasks for name in task.names]
-    for kind, answer in IMPOSTORS.items():
-        cell = IMPOSTOR.replace("ANSWER", answer).replace("NAMES", repr(names))
-        yield Variant(f"impostor: {kind}", followed_by(reference, cell), NO_TASK)
-
-
-def cells_of(path: Path) -> Iterator[tuple[PercentCell, Path]]:
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; a homework has variants/wrong.py and variants/right.py")
-    for cell in percent_cells(path.read_text(encoding="utf-8"), name=str(path)):
-        if cell.kind == "code" and cell.title.strip():
-            yield cell, path
-
-
-def followed_by(notebook: Notebook, source: str) -> Notebook:
-    return Notebook((*notebook.cells, Cell(len(notebook.cells) + 1, source)))
+def plan(homework: Homework, named: str, seeds: Seeds) -> list[tuple[Variant, int]]:
+    """The variants with `named` in their names, each with the seeds to grade it on. Raises UsageError."""
+    chosen = [variant for variant in read_variants(homework) if named.lower() in variant.name.lower()]
+    if not chosen:
+        raise UsageError(f"{homework.directory / 'variants'}: no variant is called like {named!r}")
+    return [(variant, seed) for variant in chosen for seed in range(seeds.of(variant))]
 
 
 def check(
     homework: Homework,
     course: Course,
-    seeds_of: Callable[[Variant], int],
+    plan: Sequence[tuple[Variant, int]],
     done: Callable[[Finding], None],
     *,
     jobs: int = 1,
     confined: bool = True,
-    chosen: str = "",
     full: bool = False,
 ) -> list[Finding]:
-    """Grades every variant whose name contains `chosen` on so many seeds; the findings, in order.
+    """Grades each variant on each seed that the plan pairs it with; the findings, in order.
 
-    The first seed of a wrong variant is graded on every task, the others on its own only, unless `full`.
+    A variant that is about a task is graded on it and, at seed 0, on those that rest on it; with `full` on everything.
     """
-    plan = [
-        (variant, seed)
-        for variant in read_variants(homework)
-        if chosen.lower() in variant.name.lower()
-        for seed in range(seeds_of(variant))
-    ]
-    if not plan:
-        raise UsageError(f"{homework.directory / 'variants'}: no variant is called like {chosen!r}")
     files = read_submitted(homework.directory, homework.submits)
     submissions = [
         Submission(
@@ -146,7 +69,7 @@ def check(
             variant.name,
             salt=f"check {seed}",
             files=files,
-            tasks=frozenset({variant.task}) if variant.task and seed and not full else None,
+            tasks=None if full else tasks_to_grade(variant, seed, homework),
         )
         for variant, seed in plan
     ]
@@ -161,24 +84,32 @@ def check(
     return [findings[number] for number in sorted(findings)]
 
 
+def tasks_to_grade(variant: Variant, seed: int, homework: Homework) -> frozenset[str] | None:
+    if variant.task is None:
+        return None
+    return frozenset({variant.task} | (set() if seed else tasks_resting_on(variant.task, homework)))
+
+
 def problems_of(variant: Variant, graded: Graded, homework: Homework) -> Iterator[str]:
     """How a graded variant breaks the promises, in words."""
     score = graded.score
     if score.state == "error":
         yield f"error: {score.reason or first_error(graded)}"
         return
-    if variant.task == NO_TASK:
+    if variant.deserves == "nothing":
         for task in score.tasks:
             if task.points:
                 passed = [test.name for test in task.tests if test.verdict == "passed" and test.weight]
                 yield f"earns {float(task.points):g} points in {task.id}: {', '.join(passed)}"
         return
-    allowed = {variant.task} | tasks_resting_on(variant.task or "", homework)
+    allowed: set[str] = set()
+    if variant.deserves == "less" and variant.task is not None:
+        allowed = {variant.task} | tasks_resting_on(variant.task, homework)
     for task in score.tasks:
         lost = task.points != task.max_points
-        if task.id == variant.task and not lost:
+        if variant.deserves == "less" and task.id == variant.task and not lost:
             yield f"survives: it loses nothing in {task.id}"
-        if lost and (variant.task is None or task.id not in allowed):
+        if lost and task.id not in allowed:
             failed = next(test for test in task.tests if test.verdict != "passed")
             yield f"loses points in {task.id}: {failed.name}: {' / '.join(failed.message.splitlines())}"
     said = feedback(graded, variant.task)
@@ -212,3 +143,37 @@ def tasks_resting_on(task_id: str, homework: Homework) -> set[str]:
 def first_error(graded: Graded) -> str:
     errors = [test for task in graded.score.tasks for test in task.tests if test.verdict == "error"]
     return f"{errors[0].name}: {errors[0].message}" if errors else "unknown"
+
+
+def check_mutants(
+    homework: Homework,
+    course: Course,
+    mutants: Sequence[Mutant],
+    done: Callable[[Mutant, Graded], None],
+    *,
+    jobs: int = 1,
+    confined: bool = True,
+) -> list[Mutant]:
+    """Grades each mutant of the reference on the tasks that it may break; those that lost nothing survive."""
+    files = read_submitted(homework.directory, homework.submits)
+    submissions = [
+        Submission(mutant.notebook, mutant.name, salt="check 0", files=files, tasks=mutant.tasks)
+        for mutant in mutants
+    ]
+    survivors: dict[int, Mutant] = {}
+
+    def finished(number: int, graded: Graded) -> None:
+        if graded.score.state == "error" or graded.score.points == graded.score.max_points:
+            survivors[number] = mutants[number]
+        done(mutants[number], graded)
+
+    limits = homework.limits.model_copy(update={"total": min(homework.limits.total, 90.0)})
+    grade(
+        homework.model_copy(update={"limits": limits}),
+        course,
+        submissions,
+        finished,
+        jobs=jobs,
+        confined=confined,
+    )
+    return [survivors[number] for number in sorted(survivors)]

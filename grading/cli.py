@@ -16,6 +16,7 @@ import typer
 from grading.errors import GradingError, NotebookError, UsageError
 
 if TYPE_CHECKING:
+    from grading.check import Seeds
     from grading.course import Course
     from grading.grade import Graded, Submission
     from grading.homework import Homework
@@ -173,6 +174,9 @@ def check_command(
     full: Annotated[
         bool, typer.Option("--full", help="Every task on every seed, not only the variant's own.")
     ] = False,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Instead, change the reference in small ways, one at a time.")
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show what the student reads of each.")
     ] = False,
@@ -184,17 +188,41 @@ def check_command(
 
     Grades its reference, starter and variants, and says which does not get what it should.
     """
-    from grading.check import Finding, Variant, check, feedback
+    from grading.check import Seeds
     from grading.course import load_course
 
     course = load_course(homeworks / "course.yml")
     chosen = load_homework_named(course, name)
-    count = number_of_jobs(jobs)
-    broken: list[Finding] = []
+    count, confined = number_of_jobs(jobs), not unconfined
+    if mutants:
+        kept = mutants_are_noticed(chosen, course, variant, verbose, jobs=count, confined=confined)
+    else:
+        number = Seeds(seeds, reference_seeds, everything=full)
+        kept = variants_get_what_they_deserve(
+            chosen, course, variant, number, verbose, jobs=count, confined=confined
+        )
+    if not kept:
+        raise typer.Exit(2)
+
+
+def variants_get_what_they_deserve(
+    homework: Homework,
+    course: Course,
+    named: str,
+    seeds: Seeds,
+    verbose: bool,
+    *,
+    jobs: int,
+    confined: bool,
+) -> bool:
+    """Grades the variants with `named` in their names, and prints which do not get what they should."""
+    from grading.check import Finding, check, feedback, plan
+
+    broken = 0
 
     def done(finding: Finding) -> None:
-        if finding.problems:
-            broken.append(finding)
+        nonlocal broken
+        broken += bool(finding.problems)
         if verbose and finding.seed == 0:
             points = finding.graded.score.points
             print(f"{float(points) if points is not None else 'error':>6}  {finding.variant.name}")
@@ -203,17 +231,35 @@ def check_command(
         for problem in finding.problems:
             print(f"{finding.variant.name}, seed {finding.seed}: {problem}", flush=True)
 
-    def seeds_of(what: Variant) -> int:
-        return reference_seeds if what.name == "reference" else seeds
+    planned = plan(homework, named, seeds)
+    check(homework, course, planned, done, jobs=jobs, confined=confined, full=seeds.everything)
+    names = {variant.name for variant, _ in planned}
+    print(f"{len(planned)} gradings of {len(names)} variants, {broken} broken promises")
+    return not broken
 
-    findings = check(
-        chosen, course, seeds_of, done, jobs=count, confined=not unconfined, chosen=variant, full=full
-    )
-    print(
-        f"{len(findings)} gradings of {len({f.variant.name for f in findings})} variants, {len(broken)} broken promises"
-    )
-    if broken:
-        raise typer.Exit(2)
+
+def mutants_are_noticed(
+    homework: Homework, course: Course, named: str, verbose: bool, *, jobs: int, confined: bool
+) -> bool:
+    """Grades the mutants with `named` in their names, and prints those that survive without a reason."""
+    from grading.check import check_mutants
+    from grading.mutants import Mutant, mutants_of, without_reason
+
+    def done(mutant: Mutant, graded: Graded) -> None:
+        score = graded.score
+        if score.state == "error":
+            print(f"{mutant.name}: error: {score.reason}", flush=True)
+        elif verbose and score.points is not None:
+            print(f"{float(score.points):>6} of {score.max_points}  {mutant.name}", flush=True)
+
+    mutants = [mutant for mutant in mutants_of(homework) if named.lower() in mutant.name.lower()]
+    survivors = check_mutants(homework, course, mutants, done, jobs=jobs, confined=confined)
+    alive = without_reason(homework, survivors, everything=not named)
+    for mutant in alive:
+        print(f"survives: {mutant.name}")
+    killed, equivalent = len(mutants) - len(survivors), len(survivors) - len(alive)
+    print(f"{len(mutants)} mutants: {killed} noticed, {equivalent} equivalent, {len(alive)} not noticed")
+    return not alive
 
 
 @app.command("export")

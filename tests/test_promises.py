@@ -33,7 +33,7 @@ each_homework = pytest.mark.parametrize("name", NAMES)
 @each_homework
 @pytest.mark.timeout(900)
 def test_a_homework_keeps_its_promises(name):
-    checked = check(name, "--seeds", "5", "--reference-seeds", "3")
+    checked = check(name, "--seeds", "3", "--reference-seeds", "3")
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -43,6 +43,15 @@ def test_a_homework_keeps_its_promises(name):
 @pytest.mark.timeout(3600)
 def test_a_homework_keeps_its_promises_in_every_task_on_every_seed(name):
     checked = check(name, "--full", "--seeds", "5", "--reference-seeds", "30")
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@each_homework
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_every_small_change_of_the_reference_is_noticed_or_explained(name):
+    checked = check(name, "--mutants")
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
