@@ -20,6 +20,7 @@ from grading.errors import UsageError
 from grading.exact import Exact
 from grading.homework import Homework, load_homework
 from grading.late import LatePolicy, PerDay
+from grading.total import HOMEWORK, GradeFormula
 
 SALT_VARIABLE = "GRADING_SALT"
 
@@ -65,6 +66,7 @@ class CourseKeys(Configuration):
     time_source: Literal["pipeline_finish", "push"] = "pipeline_finish"
     counts: Literal["best", "last"] = "best"
     late: LatePolicy = PerDay()
+    grade: GradeFormula = GradeFormula()
     homeworks: tuple[CourseHomework, ...] = Field(min_length=1)
 
 
@@ -113,3 +115,21 @@ def _problems(keys: CourseKeys, directory: Path) -> Iterator[Problem]:
         if name not in there:
             where = directory / name / "homework.yml"
             yield ("homeworks", i, "name"), f"there is no {where}; {did_you_mean(name, there)}"
+    yield from _grade_problems(keys)
+
+
+def _grade_problems(keys: CourseKeys) -> Iterator[Problem]:
+    names = [component.name for component in keys.grade.components]
+    most = sum(homework.weight for homework in keys.homeworks)
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            yield ("grade", "components", i, "name"), f'a second component "{name}"; remove one of the two'
+    for i, waiver in enumerate(keys.grade.waivers):
+        here = ("grade", "waivers", i)
+        if waiver.component not in names:
+            yield (
+                (*here, "component"),
+                f'no component "{waiver.component}"; {did_you_mean(waiver.component, names)}',
+            )
+        elif waiver.component == HOMEWORK and waiver.at_least > most:
+            yield (*here, "at_least"), f"can never apply: the homeworks weigh {float(most):g} points together"
