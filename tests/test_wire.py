@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 from grading import wire
 from grading.judge.failures import Ended, OutOfTime, RemoteError, SubmissionFailure
-from grading.judge.proxy import MAX_CALLBACKS, Link, Packing, Remote, mutable
+from grading.judge.proxy import MAX_CALLBACKS, NO_EXPLANATION, Link, Packing, Remote, mutable
 
 SMALL = 50_000  # bytes that a socket takes without a reader
 LONG = 30.0  # seconds; no test needs them, a machine with much else to do might
@@ -500,7 +500,7 @@ def some_arguments():
 def as_the_judge(raw, arguments=None):
     """What the judge makes of these bytes as the answer to a call with some arguments."""
     with pair() as (ours, theirs):
-        link = Link(ours, soon(), str, lambda: Ended("it hung up"))
+        link = Link(ours, soon(), NO_EXPLANATION, lambda: Ended("it hung up"))
         packing = Packing(link)
         values = packing.unmark(some_arguments() if arguments is None else arguments)
         packing.measure(values)
@@ -1085,7 +1085,7 @@ def test_descriptors_that_come_along_are_dropped():
 def line_to(*replies, seconds=LONG):
     """A link whose other end, the test, gives these bytes as its replies to one question after another."""
     with pair() as (ours, theirs):
-        link = Link(ours, soon(seconds), str, lambda: Ended("it hung up"))
+        link = Link(ours, soon(seconds), NO_EXPLANATION, lambda: Ended("it hung up"))
         worker = threading.Thread(target=reply, args=(theirs, replies), daemon=True)
         worker.start()
         try:
@@ -1245,7 +1245,7 @@ import json, os, resource, socket, struct, sys, time
 import msgspec, numpy as np, torch
 from grading import wire
 from grading.judge.failures import Ended
-from grading.judge.proxy import Link, Packing
+from grading.judge.proxy import NO_EXPLANATION, Link, Packing
 
 CAP = int(sys.argv[1])
 HUGE = 1 << 40
@@ -1322,7 +1322,7 @@ def status(name):
 
 def play(raw, carried):
     ours, theirs = socket.socketpair()
-    link = Link(ours, time.monotonic() + 60, str, lambda: Ended("gone"))
+    link = Link(ours, time.monotonic() + 60, NO_EXPLANATION, lambda: Ended("gone"))
     packing = Packing(link)
     with_gaps = np.lib.stride_tricks.as_strided(np.zeros(64), (4, 4), (64, 8))
     arguments = [torch.zeros(4), np.zeros(4), with_gaps]
