@@ -13,6 +13,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -196,7 +197,7 @@ def percent_cells(text: str, *, name: str = "source.py") -> tuple[PercentCell, .
     cells = []
     if any(line.strip() for line in lines[start : marks[0] if marks else len(lines)]):
         cells.append(_percent_cell("", lines, start - 1, marks[0] if marks else len(lines), name))
-    for mark, end in zip(marks, [*marks[1:], len(lines)], strict=True):
+    for mark, end in pairwise([*marks, len(lines)]):
         cells.append(_percent_cell(lines[mark].partition("%%")[2].strip(), lines, mark, end, name))
     return tuple(cells)
 

@@ -66,4 +66,5 @@ def remote_error(kind: str, text: str, bases: list[str], cell: int, line: int) -
 
 def printable(text: str, limit: int) -> str:
     """One line without control characters, at most `limit` characters: a student's text, made fit for any log."""
-    return UNPRINTABLE.sub(" ", text).strip()[:limit]
+    text = UNPRINTABLE.sub(" ", text).strip()
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

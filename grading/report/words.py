@@ -49,7 +49,7 @@ def mend_first(task: Task, score: Score, homework: Homework) -> str:
     if points_lost(score, task.id):
         broken = [homework.task(name).title for name in task.needs if points_lost(score, name)]
         if broken:
-            return f"mend {' and '.join(broken)} first: this task rests on it"
+            return f"it rests on {' and '.join(broken)}, not all right yet: if in doubt, mend that first"
     return ""
 
 
