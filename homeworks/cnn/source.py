@@ -19,10 +19,18 @@
 # * Images (and their gradients) may lie in memory in any order, such as channels last. `x.reshape(...)` does not mind, `x.view(...)` does.
 # * Sizes come as **pairs, height first**: `stride=(2, 1)` goes two steps down and one step to the right.
 # * An argument is never changed in place.
-# * A library function that *is* the answer is forbidden, and a single one costs the *whole* section, so a stub is better. In sections 2 to
-#   4 that is every convolution of `torch`, and `F.fold`; in section 5 every pooling; in 4 and 5 also autograd. `F.pad`, `Tensor.unfold`,
-#   `F.unfold`, `as_strided`, `einsum`, `torch.fft` and so on are welcome. From section 6 on, everything in `torch` is.
 # * Gradients need not pass through your functions: you write them by hand.
+# * A library function that *is* the answer is forbidden, by whatever name (`torch.ops` and the like too), and a single one costs the
+#   *whole* section, so a stub is better. Helpers and functions of earlier sections count with the section that calls them. Welcome
+#   everywhere are `F.pad`, `Tensor.unfold` (a view, which copies nothing), `as_strided`, `einsum`, `torch.fft` and so on.
+#
+# | section | forbidden |
+# |---|---|
+# | 2 | every convolution of any library (NumPy's and SciPy's too); `F.unfold` and `F.fold`, which are `im2col` and `col2im` |
+# | 3 and 4 | the same, and autograd |
+# | 5 | every pooling of any library, and autograd |
+# | 6 | the filters of SciPy (`scipy.signal`, `scipy.ndimage`); those of `torch` are welcome from here on |
+# | 8 | `pickle` and `torch.load` |
 #
 # | section | points |
 # |---|---|
@@ -92,8 +100,8 @@ def agrees(actual, expected, hint, rtol=1e-9, atol=1e-11):
         return
     if actual.dtype == torch.float64 and torch.allclose(actual, expected, rtol=1e-5, atol=1e-5):
         hint = (
-            "right to about six digits, but no further: did it pass through float32 on the way? (So does a new tensor "
-            f"without dtype=x.dtype.) If not: {hint}"
+            "right to about six digits, but no further: did it pass through float32 on the way? (A new tensor "
+            f"is float32 unless it is told its dtype.) If not: {hint}"
         )
     raise AssertionError(hint)
 
@@ -341,6 +349,9 @@ def _():
 # And its counterpart, `col2im`: every entry of `columns` goes back to the pixel where it came from, and where several come to the same pixel
 # they are **added**. That is no inverse, it is the *transpose*: $\langle \mathrm{im2col}(x), z\rangle = \langle x, \mathrm{col2im}(z)\rangle$ for all
 # $x$ and $z$. You will need it in the next section.
+#
+# (Is the order right? The check asks `F.unfold` and `F.fold`, which are these two, and you may look at what they give. Only your functions may
+# not call them.)
 
 
 # %%
@@ -822,7 +833,7 @@ def _():
 #
 # Here is a small network for digits, with a training step and a way to measure its accuracy. Somebody wrote it late at night. It runs; it
 # raises no error, at least not on the pictures that were tried; and it hardly learns. There are **eight faults** in this one cell: five in the
-# network, three around it. Each is mended by changing one line or less, and each is one that has cost somebody a weekend.
+# network, three around it. Each is mended by changing or adding one line, and each is one that has cost somebody a weekend.
 #
 # What it is meant to be stands in the docstrings, and those are right. Keep the names of everything. Find as many as you can: each
 # counts for itself. (The check below says what hurts, not where.)
@@ -890,7 +901,7 @@ def accuracy(net, images, labels):
 def _():
     kernels = [p for p in DigitNet().parameters() if p.ndim == 4]
     assert len(kernels) == 2, (
-        f"net.parameters() knows {len(kernels)} of the two convolutions, and only those will learn"
+        f"only {len(kernels)} of the two convolutions will ever learn: net.parameters() does not know more of them"
     )
 
 
@@ -900,10 +911,14 @@ def _():
         try:
             logits = DigitNet()(torch.rand(3, 1, *shape))
         except RuntimeError as error:
-            raise AssertionError(f"not those of {shape[0]}×{shape[1]}: {error}") from None
+            raise AssertionError(
+                f"those of {shape[0]}×{shape[1]} are not: do height and width have the same fate? ({error})"
+            ) from None
         assert logits.shape == (3, 10), f"the shape of the logits is {tuple(logits.shape)}"
     first = DigitNet().convs[0](torch.rand(3, 1, 9, 12))
-    assert first.shape == (3, 8, 9, 12), f"the first convolution makes {tuple(first.shape)} of (3, 1, 9, 12)"
+    assert first.shape == (3, 8, 9, 12), (
+        f"before any pooling, an image of 9×12 has become one of {first.shape[2]}×{first.shape[3]}"
+    )
 
 
 @check("dropout drops in training, and in training only")
@@ -928,7 +943,8 @@ def _():
     torch.manual_seed(0)
     y = DigitNet().eval()(torch.rand(4, 1, 20, 16))
     assert not torch.allclose(y.sum(1), torch.ones(4)), (
-        "they are probabilities: F.cross_entropy wants what comes *before* the softmax, and does that itself"
+        "the ten numbers of each image sum to 1, so the loss cannot fall below 1.46, however sure the network is: what does "
+        "F.cross_entropy expect?"
     )
 
 
@@ -956,7 +972,7 @@ def _():
     before = net.norms[0].running_mean.clone()
     accuracy(net, torch.rand(10, 1, 20, 16), torch.arange(10))
     assert torch.equal(net.norms[0].running_mean, before), (
-        "the batch norm has learned from the test images: which mode?"
+        "it has become another network: the batch norm has learned from the test images"
     )
 
 
@@ -967,8 +983,9 @@ def _():
     with torch.no_grad():
         net.head.bias.copy_(torch.eye(10)[3])  # it always says 3
     labels = torch.tensor([3, 3, 3, 0, 5, 7, 9, 3, 1, 2])
-    assert math.isclose(accuracy(net, torch.rand(10, 1, 20, 16), labels), 0.4), (
-        "a network that always says 3 is right in 4 of 10 cases here. Which dimension holds the classes?"
+    assert math.isclose(accuracy(net, torch.rand(10, 1, 20, 16), labels), 0.4, abs_tol=1e-6), (
+        "a network that always says 3 is right in 4 of 10 cases here, and accuracy says something else. The strongest of "
+        "*what* does it compare with the label?"
     )
     net, images = DigitNet().eval(), torch.rand(5, 1, 20, 16)
     logits = net(images)
@@ -1036,25 +1053,26 @@ def figure():
     _, (left, middle, plot) = plt.subplots(
         1, 3, figsize=(13, 4), layout="constrained", gridspec_kw={"width_ratios": [1, 1, 1.5]}
     )
-    for axes, picture, title in (
-        (left, sheet[0, 0], "A sheet of 24×24 pixels"),
-        (middle, edges(sheet)[0], "What two Sobel kernels see"),
+    for axes, picture, title, label in (
+        (left, sheet[0, 0], "A sheet of 24×24 pixels", "brightness"),
+        (middle, edges(sheet)[0], "What two Sobel kernels see", "slope (brightness per pixel)"),
     ):
         shown = axes.imshow(picture, cmap="gray_r")
         axes.set(title=title, xlabel="column (pixels)", ylabel="row (pixels)")
-        plt.colorbar(
-            shown, ax=axes, shrink=0.7, label="brightness" if axes is left else "brightness per pixel"
-        )
+        plt.colorbar(shown, ax=axes, location="bottom", shrink=0.8, label=label)
     plot.semilogy(sides, largest, color="#0072B2", marker="o", label="maximum over all places")
     plot.semilogy(sides, means, color="#D55E00", marker="s", linestyle="--", label="mean over all places")
     plot.set(
         title="What is left of a digit after pooling over the whole sheet",
         xlabel="side of the sheet (pixels)",
-        ylabel="brightness per pixel, mean of 300 digits",
+        ylabel="slope (brightness per pixel)",
         xticks=sides,
+        yticks=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
     )
+    plot.yaxis.set_major_formatter("{x:g}")
+    plot.yaxis.set_minor_formatter("")
     plot.grid(alpha=0.3)
-    plot.legend()
+    plot.legend(title="average of 300 digits")
     plt.show()
 
 
@@ -1068,11 +1086,10 @@ except Exception as error:
 # %% [markdown]
 # The maximum does not care how large the sheet is. The mean does: on 24×24, eight ninths of what it averages are empty paper. On a larger sheet the
 # same digit counts less, so what the linear layer learned on 16×16 no longer fits on 24×24. And even on one size, the mean has a hard time:
-# one clear "here is a loop" drowns among hundreds of places that have nothing to say, and its gradient is shared out among them all. The same
-# network reads 98% with a global maximum, and some 60% to 90%, by luck, with a global mean.
+# one clear "here is a loop" drowns among hundreds of places that have nothing to say, and its gradient is shared out among them all.
 #
 # Write two functions. `make_net` is your design; with `nn.Sequential`, `nn.Conv2d`, `nn.ReLU`, `nn.MaxPool2d`, `nn.Linear` and a pooling of your own it
-# takes ten lines. (Two convolutions are enough. One place should see about half a digit or more before the global pooling: you have `receptive_field`.)
+# takes ten lines. (How much of a digit should one place see before the global pooling? You have `receptive_field`.)
 # `build` is what the grader calls: the net with the trained weights, which the cell after it writes into the file `wandering_digits.npz`. **Hand
 # that file in with the notebook.** The grader does not train.
 
@@ -1120,7 +1137,9 @@ def build():
 
 
 # %% [markdown]
-# The training, some seconds. Change what you like, but leave the first line: it keeps the grader from training.
+# The training, up to half a minute on a slow machine. Change what you like, but leave the first line. The grader runs the notebook's cells
+# too: a training cell of your own goes below `if __name__ == "__main__":` as well. Otherwise the grader trains, and the fresh weights
+# replace those that you handed in.
 
 
 # %% tags=["demo"]
@@ -1194,8 +1213,8 @@ def _():
 
 
 # %% [markdown]
-# **Done?** *Restart the kernel and run all cells*. The grader does nearly the same: it runs your functions, but not the training, and
-# reads `wandering_digits.npz`. Then commit and push **both files**, the notebook and the weights.
+# **Done?** *Restart the kernel and run all cells*. The grader does nearly the same: it runs your cells, but nothing below
+# `if __name__ == "__main__":`, and reads `wandering_digits.npz`. Then commit and push **both files**, the notebook and the weights.
 #
 # To take home: a convolution is one small set of weights for all places. That is why it needs few numbers, why it finds what it has learned
 # anywhere, and why it does not mind the size of the picture, as long as nothing after it does.

@@ -54,8 +54,8 @@ def assert_right(
     as_float32 = expected.dtype == torch.float64 and torch.allclose(value, expected, rtol=1e-5, atol=1e-5)
     check(
         close or not as_float32,
-        "right to about six digits, but no further: did it pass through float32 on the way? (So does a new tensor "
-        f"without dtype=x.dtype.) If not: {hint}",
+        "right to about six digits, but no further: did it pass through float32 on the way? (A new tensor is "
+        f"float32 unless it is told its dtype.) If not: {hint}",
     )
     assert_close(value, expected, rtol=rtol, atol=atol, hint=hint)
 

@@ -29,14 +29,15 @@ def with_bias_only(submission, bias):
 
 
 def test_parameters_are_known(submission):
-    """Fault: a layer that the optimiser never sees. All layers are registered, so that parameters() knows them."""
+    """Fault: layers that never learn. The numbers of each layer are among the parameters of the network."""
     net = submission.DigitNet()
 
     kernels = [p for p in net.parameters() if isinstance(p, torch.Tensor) and p.ndim == 4]
 
     check(
         len(kernels) >= 2,
-        "net.parameters() does not know all convolutions: a Python list hides its modules, nn.ModuleList does not",
+        "however long it trains, some kernels stay as they began: net.parameters() does not know all convolutions. In "
+        "what does an nn.Module look for its layers?",
     )
 
 
@@ -48,14 +49,15 @@ def test_height_and_width_alike(submission, generator):
             logits = net(sheets(generator, 3, 1, height, width))
         except Exception as error:
             raise AssertionError(
-                f"images of {height}×{width} cannot be read: does each convolution keep height *and* width? ({error})"
+                f"images of {height}×{width} cannot be read, though they are not too small: what happens to height "
+                f"*and* width on the way? ({error})"
             ) from None
         assert_tensor(logits, shape=(3, 10), hint=f"the logits of three images of {height}×{width}")
         for channels, conv in zip((1, 8), net.convs, strict=False):
             kept = conv(sheets(generator, 2, channels, height, width))
             check(
                 isinstance(kept, torch.Tensor) and kept.shape[2:] == (height, width),
-                "a 3×3 convolution of this network keeps height *and* width: one of the two does not",
+                "images become lower or narrower before any pooling: height *and* width should be kept",
             )
 
 
@@ -72,7 +74,7 @@ def test_drops_in_training_only(submission, generator):
     check(dropped, "in training mode two answers are the same: dropout is gone, and it should drop there")
     check(
         steady,
-        "after net.eval() the same images get other answers each time: F.dropout does not know the mode by itself",
+        "after net.eval() the same images get other answers each time: something in it does not know the mode",
     )
 
 
@@ -95,13 +97,13 @@ def test_no_image_sees_another(submission, generator):
     check(own, "the answer for an image does not depend on the image")
     check(
         not others,
-        "the answer for one image depends on other images of the batch: reshape cannot swap two dimensions, it only "
-        "cuts the numbers anew. Pool over height and width, and keep images and channels where they are",
+        "the answer for one image depends on other images of the batch: somewhere their numbers are mixed. Follow the "
+        "dimensions, step by step: which one counts the images, which one the channels?",
     )
 
 
 def test_logits(submission, generator):
-    """Fault: softmax twice. The network returns logits, since the cross-entropy takes the softmax itself."""
+    """Fault: a loss that stays high. The network returns logits, which may be any numbers."""
     net = submission.DigitNet()
     net.eval()
 
@@ -110,13 +112,13 @@ def test_logits(submission, generator):
     assert_tensor(logits, shape=(4, 10), hint="the logits of four images")
     check(
         not torch.allclose(logits.sum(1), torch.ones(4), atol=1e-5),
-        "the outputs are probabilities, they sum to 1: softmax before F.cross_entropy, which has one of its own, makes "
-        "the gradient tiny",
+        "the ten outputs of each image sum to 1, so however sure the network is, the loss stays above 1.46 and its "
+        "gradient is tiny: what does F.cross_entropy do itself?",
     )
 
 
 def test_old_gradients_are_cleared(submission, generator):
-    """Fault: gradients pile up. A training step follows the gradient of its own batch and of no earlier one."""
+    """Fault: steps that grow too long. A training step follows the gradient of its own batch and of no earlier one."""
     labels = torch.tensor([7, 7, 1, 2])
     moved = []
     for earlier in (0, 3):
@@ -132,12 +134,12 @@ def test_old_gradients_are_cleared(submission, generator):
         moved[0][7] > 1e-4 and moved[0][0] < -1e-5,
         "a step of train_step does not raise the logit of the right class, or does not lower that of a wrong one",
     )
-    hint = "train_step moves too far after earlier calls: backward() *adds* to p.grad, so clear the gradients first"
+    hint = "after earlier steps, a step goes further than its own batch asks for: what of those batches is still there?"
     assert_right(moved[1], moved[0], rtol=1e-3, atol=1e-6, hint=hint)
 
 
 def test_measuring_changes_nothing(submission, generator):
-    """Fault: testing trains. accuracy uses the network in evaluation mode, so its running statistics stay."""
+    """Fault: testing trains. What the network has learned is not changed when its accuracy is measured."""
     net = with_bias_only(submission, torch.zeros(10))
     net.train()
     before = net.state_dict()
@@ -149,12 +151,13 @@ def test_measuring_changes_nothing(submission, generator):
     after = net.state_dict()
     check(
         all(torch.equal(before[name], after[name]) for name in statistics),
-        "accuracy changed the running statistics of the batch norm: call net.eval() before you test",
+        "after it was measured the network is another one: its batch norm has learned from the test images. How does "
+        "it know that this is a test?",
     )
 
 
 def test_strongest_class(submission, generator):
-    """Fault: the wrong dimension. accuracy compares the strongest of each image's ten logits with its label."""
+    """Fault: a wrong fraction. accuracy compares the strongest of each image's ten logits with its label."""
     for said in torch.randperm(9, generator=generator)[:2].tolist():
         says = said + 1  # never 0, which is what comes out along the wrong dimension
         net = with_bias_only(submission, torch.nn.functional.one_hot(torch.tensor(says), 10).float())
@@ -165,7 +168,7 @@ def test_strongest_class(submission, generator):
                 abs(measured(submission, net, sheets(generator, count, 1, 20, 16), labels) - right / count)
                 < 1e-4,
                 "a network that always says the same class gets another accuracy than the fraction of images with this "
-                "label: the classes are in dimension 1",
+                "label: the strongest of *what* is compared with the label?",
             )
     for _ in range(3):
         net = submission.DigitNet()
@@ -179,7 +182,7 @@ def test_strongest_class(submission, generator):
         check(
             abs(measured(submission, net, images, labels) - 3 / 4) < 1e-4,
             "three of four images have the class of their largest logit as their label, and accuracy finds another "
-            "fraction: each image has a strongest class of its own, in dimension 1",
+            "fraction: each image has a strongest class of its own",
         )
 
 

@@ -14,6 +14,8 @@ MOST_NUMBERS = 10_000
 SIDE, TRAINED_ON = 24, 16
 SHEETS = 800
 
+kept = {}  # accuracy by side of the sheet: each submission is judged in a process of its own, and read once
+
 
 @gate
 def test_sheets_of_any_size(submission, generator):
@@ -68,19 +70,19 @@ def test_its_numbers_are_all_it_knows(submission, generator):
 @pytest.mark.parametrize("needed", [80, 88, 92])
 def test_reads(submission, generator, needed):
     """It reads enough of the digits, wherever they are on a sheet of 24×24."""
-    net = built(submission)
-
-    read = accuracy(net, generator, SIDE)
+    if not kept:
+        net = built(submission)
+        kept.update({side: accuracy(net, generator, side) for side in (SIDE, TRAINED_ON)})
+    read, small = kept[SIDE], kept[TRAINED_ON]
 
     if read < needed / 100:
-        small = accuracy(net, generator, TRAINED_ON)
         cause = "is it as good as untrained, or are the weights not loaded?"
         if small > read + 0.05:
             cause = f"on 16×16 it reads {small:.0%}: something depends on the size of the sheet, as a global mean does"
         elif small > 0.3:
-            cause = "a global maximum over all places, two convolutions before it, and 15 epochs are enough"
-        raise AssertionError(
-            f"it reads {read:.0%} of the digits on sheets of 24×24, less than {needed}%: {cause}"
+            cause = "how is it pooled over all places, how much does one place see, and was the training long enough?"
+        raise AssertionError(  # in the same words for all three, so that they are read once
+            f"it reads {read:.1%} of the digits on sheets of 24×24, and 80%, 88% and 92% earn points: {cause}"
         )
 
 

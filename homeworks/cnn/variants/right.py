@@ -97,16 +97,24 @@ def conv2d_fast(x, w, b=None, stride=(1, 1), pad=(0, 0), dilation=(1, 1)):
     return y if b is None else y + b[None, :, None, None]
 
 
-# %% [im2col] by F.unfold, and col2im by index_add_
+# %% [im2col] as_strided, and col2im by index_add_
 def im2col(x, kernel, stride=(1, 1), pad=(0, 0), dilation=(1, 1)):
-    return F.unfold(x, kernel, dilation, pad, stride)
+    x = F.pad(x, (pad[1], pad[1], pad[0], pad[0]))
+    N, C, H, W = x.shape
+    OH = (H - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
+    OW = (W - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
+    n, c, h, v = x.stride()
+    windows = x.as_strided(
+        (N, C, *kernel, OH, OW), (n, c, h * dilation[0], v * dilation[1], h * stride[0], v * stride[1])
+    )
+    return windows.reshape(N, C * kernel[0] * kernel[1], OH * OW)
 
 
 def col2im(columns, shape, kernel, stride=(1, 1), pad=(0, 0), dilation=(1, 1)):
     N, C, H, W = shape
     size = H + 2 * pad[0], W + 2 * pad[1]
     pixels = torch.arange(size[0] * size[1], dtype=torch.float64).reshape(1, 1, *size)
-    homes = F.unfold(pixels, kernel, dilation, 0, stride)[0].long().flatten()
+    homes = im2col(pixels, kernel, stride, (0, 0), dilation)[0].long().flatten()
     flat = torch.zeros(N, C, size[0] * size[1], dtype=columns.dtype)
     flat.index_add_(2, homes, columns.reshape(N, C, -1))
     return flat.reshape(N, C, *size)[:, :, pad[0] : size[0] - pad[0], pad[1] : size[1] - pad[1]]
