@@ -190,10 +190,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What crosses with each question: grad mode and the default dtype."""
+    """What crosses with each question: grad mode, the default dtype, and the tapes that nobody can ask for any more."""
 
     grad: bool = True
     default_dtype: str = "float32"
+    released: list[int] = []
 
 
 class GetAttribute(Message, tag="get", frozen=True):
@@ -752,7 +753,7 @@ class Unpacker:
                     raise WireError("an unknown dtype")
                 return known[node.name]
             case Size():
-                return torch.Size(checked_shape(node.sizes))
+                return torch.Size(checked_sizes(node.sizes))
             case Device():
                 return torch.device("cpu")
             case Handle() if self.handle is not None:
@@ -809,9 +810,15 @@ class Unpacker:
         self.used.add(node.storage)
 
 
-def checked_shape(shape: list[int]) -> list[int]:
-    if len(shape) > MAX_DIMENSIONS or any(not 0 <= size < 1 << 48 for size in shape):
+def checked_sizes(sizes: list[int]) -> list[int]:
+    if len(sizes) > MAX_DIMENSIONS or any(not 0 <= size < 1 << 48 for size in sizes):
         raise WireError("an impossible shape")
+    return sizes
+
+
+def checked_shape(shape: list[int]) -> list[int]:
+    """Sizes that an array can have: their product can be counted in bytes."""
+    checked_sizes(shape)
     if math.prod(size or 1 for size in shape) >= 1 << 58:
         raise WireError("an impossible shape")
     return shape

@@ -556,3 +556,8 @@ def test_a_source_that_cannot_be_read_is_the_users_mistake(tmp_path: Path) -> No
         read_percent(tmp_path / "latin.py")
     with pytest.raises(UsageError, match=r"gone\.py: cannot be read"):
         read_percent(tmp_path / "gone.py")
+
+
+def test_an_empty_percent_file_has_no_cells():
+    assert percent_cells("") == ()
+    assert percent_cells("\n\n") == ()

@@ -36,6 +36,13 @@ import collections, enum, math, time
 import numpy as np
 import torch
 
+def many(n):
+    return list(range(n))
+
+def wasteful(x):
+    wide = x.expand(8, 1 << 20).sin()  # 32 MB, kept for the backward pass
+    return wide.cos().mean()
+
 Point = collections.namedtuple("Point", "x y")
 class Lying(float):
     def __eq__(self, other): return True
@@ -802,10 +809,39 @@ def test_an_exception_that_cannot_be_read_is_a_failure_too(submission):
         submission.fail("Unreadable")
 
 
-@pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "MemoryError"])
-def test_no_exception_of_the_students_leaves_the_judge(submission, kind):
-    with pytest.raises(SubmissionFailure, match=kind):
+def test_a_graph_that_nobody_holds_any_more_takes_no_memory(submission):
+    x = torch.ones((), requires_grad=True)
+
+    for _ in range(40):  # together they would need more than the limit of 1 GB
+        submission.wasteful(x).backward()
+
+    assert x.grad is not None
+
+
+def test_too_much_memory_is_said_in_words(submission):
+    x, held = torch.ones((), requires_grad=True), []
+
+    with pytest.raises(RemoteError, match="used more memory than the limit in cell 1, line"):
+        held.extend(submission.wasteful(x) for _ in range(40))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("SystemExit", "SystemExit"),
+        ("KeyboardInterrupt", "KeyboardInterrupt"),
+        ("GeneratorExit", "GeneratorExit"),
+        ("MemoryError", "used more memory than the limit"),
+    ],
+)
+def test_no_exception_of_the_students_leaves_the_judge(submission, kind, words):
+    with pytest.raises(SubmissionFailure, match=words):
         submission.fail(kind)
+
+
+def test_a_result_of_too_many_parts_is_said_in_words(submission):
+    with pytest.raises(ValueError, match="it returned a value with more than 20000 parts"):
+        submission.many(30_000)
 
 
 def test_after_an_exception_the_test_can_go_on(submission):

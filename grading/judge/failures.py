@@ -55,7 +55,9 @@ def remote_error(kind: str, text: str, bases: list[str], cell: int, line: int) -
     kind, text = printable(kind, 80), printable(text, 200)
     base = next((name for name in bases if name in CATCHABLE), None)
     where = f" in cell {cell}, line {line}" if cell else ""
-    if base == "NotImplementedError":
+    if kind == "MemoryError" or "can't allocate memory" in text:
+        words = f"your code used more memory than the limit{where}"
+    elif base == "NotImplementedError":
         words = f"not implemented yet (raise NotImplementedError{where})"
     else:
         words = f"your code raised {kind}{where}" + (f": {text}" if text else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import weakref
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NoReturn, Protocol
 
@@ -26,6 +27,7 @@ from grading.judge.failures import (
 )
 
 MAX_CALLBACKS = 10_000
+MOST_RELEASED = 1_000  # tapes named in one question
 MAX_CALLBACK_PAYLOAD = 1 << 20
 
 
@@ -89,6 +91,9 @@ class Link:
         self.answered = False
         self.dead: SubmissionFailure | None = None
         self.touched: dict[int, Any] = {}
+        self.released: list[
+            int
+        ] = []  # tapes of graphs that are gone here, so that the worker can forget them too
 
     def ask(self, message: wire.Message, packer: Packing | None = None) -> Any:
         """Sends one question, serves callbacks, and returns the value that comes back."""
@@ -151,20 +156,20 @@ class Link:
         self.wire.send(wire.CallBackReturned(value=node), answer.buffers, deadline=self.deadline)
 
     def get(self, target: int, name: str, owner: str = "") -> Any:
-        value = self.ask(wire.GetAttribute(target=target, name=name, context=context()))
+        value = self.ask(wire.GetAttribute(target=target, name=name, context=self.context()))
         return named(value, f"{owner}.{name}" if owner else name)
 
     def set(self, target: int, name: str, value: Any) -> None:
         packing = Packing(self)
         packing.measure(value)
         node = packing.pack(value)
-        self.ask(wire.SetAttribute(target=target, name=name, value=node, context=context()), packing)
+        self.ask(wire.SetAttribute(target=target, name=name, value=node, context=self.context()), packing)
 
     def operate(self, name: str, *operands: Any) -> Any:
         packing = Packing(self)
         packing.measure(list(operands))
         nodes = [packing.pack(operand) for operand in operands]
-        return self.ask(wire.Operate(name=name, operands=nodes, context=context()), packing)
+        return self.ask(wire.Operate(name=name, operands=nodes, context=self.context()), packing)
 
     def call(
         self, target: int, arguments: tuple[Any, ...], keywords: dict[str, Any], *, all_mutable: bool
@@ -178,10 +183,18 @@ class Link:
             target=target,
             arguments=nodes,
             keywords=named_nodes,
-            context=context(),
+            context=self.context(),
             mutable=packing.mutable_buffers(),
         )
         return self.ask(question, packing)
+
+    def release(self, tape: int) -> None:
+        self.released.append(tape)
+
+    def context(self, *, grad: bool | None = None) -> wire.Context:
+        released, self.released = self.released[:MOST_RELEASED], self.released[MOST_RELEASED:]
+        enabled = torch.is_grad_enabled() if grad is None else grad
+        return wire.Context(enabled, wire.TORCH_NAMES[torch.get_default_dtype()], released)
 
     def was_touched(self, array: Any) -> bool:
         return id(array) in self.touched
@@ -364,8 +377,8 @@ def in_graph(node: wire.Array) -> bool:
     )
 
 
-def context() -> wire.Context:
-    return wire.Context(torch.is_grad_enabled(), wire.TORCH_NAMES[torch.get_default_dtype()])
+class Held:
+    """Something to be told of when it is gone."""
 
 
 class RemoteCall(torch.autograd.Function):
@@ -381,6 +394,8 @@ class RemoteCall(torch.autograd.Function):
         *inputs: torch.Tensor,
     ) -> Any:
         ctx.link, ctx.tape = link, tape
+        ctx.held = Held()  # lives as long as this node of the graph
+        weakref.finalize(ctx.held, link.release, tape)
         ctx.set_materialize_grads(False)
         ctx.expected = [(tensor.shape, tensor.dtype) for tensor in inputs]
         return tuple(outputs)
@@ -394,9 +409,7 @@ class RemoteCall(torch.autograd.Function):
         packing = Packing(ctx.link)
         packing.measure(list(cotangents))
         nodes = [packing.pack(cotangent) for cotangent in cotangents]
-        question = wire.Backward(
-            tape=ctx.tape, cotangents=nodes, context=wire.Context(True, context().default_dtype)
-        )
+        question = wire.Backward(tape=ctx.tape, cotangents=nodes, context=ctx.link.context(grad=True))
         gradients = ctx.link.ask(question, packing)
         if not isinstance(gradients, list) or len(gradients) != len(ctx.expected):
             raise SubmissionFailure("its backward gave another number of gradients than it has inputs")

@@ -46,32 +46,31 @@ class Answers:
     def __init__(self, channel: socket.socket, module: types.ModuleType, support: types.ModuleType) -> None:
         self.wire = wire.Wire(channel, wire.Question)
         self.objects: list[Any] = [module, support]
-        self.tapes: list[Tape] = []
+        self.tapes: dict[int, Tape] = {}
+        self.last_tape = 0
 
     def answer(self, frame: wire.Frame) -> None:
         message = frame.message
         arguments = Arguments(self, frame)
         context = getattr(message, "context", wire.Context())
         torch.set_default_dtype(wire.TORCH_DTYPES[context.default_dtype])
+        for number in context.released:
+            self.tapes.pop(number, None)
         try:
             with torch.set_grad_enabled(context.grad):
                 value = self.act(message, arguments)
                 returned, buffers = self.pack(value, arguments, getattr(message, "mutable", []))
+            self.wire.send(returned, buffers)
         except wire.WireClosed:
             raise
         except Missing as error:
             self.wire.send(wire.Raised(kind="Missing", text="", missing=str(error)))
+        except (
+            wire.WireError
+        ) as error:  # nothing has been sent of what is too large or of a kind that cannot be
+            self.wire.send(wire.Raised(kind="ValueError", text=f"it returned {error}", bases=["ValueError"]))
         except BaseException as error:
             self.wire.send(raised(error))
-        else:
-            try:
-                self.wire.send(returned, buffers)
-            except wire.WireClosed:
-                raise
-            except wire.WireError as error:
-                self.wire.send(
-                    wire.Raised(kind="ValueError", text=f"it returned {error}", bases=["ValueError"])
-                )
 
     def act(self, message: Any, arguments: Arguments) -> Any:
         match message:
@@ -94,7 +93,7 @@ class Answers:
                 return OPERATIONS[message.name](*[arguments.unpack(node) for node in message.operands])
             case wire.Backward():
                 return self.backward(
-                    self.tapes[message.tape - 1], [arguments.unpack(node) for node in message.cotangents]
+                    self.tapes[message.tape], [arguments.unpack(node) for node in message.cotangents]
                 )
         raise TypeError("an answer to no question")
 
@@ -114,8 +113,8 @@ class Answers:
         node = packer.pack(value)
         tape = 0
         if packer.tensors:
-            self.tapes.append(Tape(packer.tensors, arguments.inputs))
-            tape = len(self.tapes)
+            tape = self.last_tape = self.last_tape + 1
+            self.tapes[tape] = Tape(packer.tensors, arguments.inputs)
         contents = {}
         for number in changed & set(mutable):
             contents[number] = len(packer.buffers)
