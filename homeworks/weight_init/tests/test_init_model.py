@@ -137,7 +137,7 @@ def test_residual_branches(submission, generator, blocks):
 @weight(2)
 @pytest.mark.parametrize("classes", [7, 10])
 def test_first_loss(submission, generator, classes):
-    """The first loss is that of a model that knows nothing: within 2.5% of log C for C classes."""
+    """The first loss is that of a model that knows nothing: at most 2.5% above log C for C classes."""
     width, blocks, draws = 24, 2, 16
     excess = 0.0
     for _ in range(draws):

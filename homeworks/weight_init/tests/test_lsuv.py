@@ -48,7 +48,8 @@ def test_every_layer_is_heard(submission, generator, name):
     assert_within(
         0.3,
         stds(tuned(submission, *given), *given[1:]),
-        "Is z measured with its bias and before f, and h = f(z) handed on from the *new* weights?",
+        "Is z measured with its bias and before f, as often as it takes (ten rounds may not be enough), and h = f(z) "
+        "handed on from the *new* weights?",
     )
 
 
@@ -118,8 +119,9 @@ def assert_within(margin, found, hint):
 def assert_multiples(new, weights):
     for number, (w, old) in enumerate(zip(new, weights, strict=True), 1):
         factor = (w.double() * old).sum() / old.double().square().sum()
+        expected = factor.float() * old
         check(
-            factor > 0 and torch.allclose(w, factor.float() * old, rtol=1e-3, atol=1e-5 * factor.item()),
+            factor > 0 and torch.allclose(w, expected, rtol=1e-3, atol=1e-5 * expected.abs().max().item()),
             f"weight {number} is not a positive multiple of what it was: scale the whole matrix by one number, not "
             "rows or entries by their own, and draw nothing new",
         )
@@ -136,6 +138,9 @@ def assert_accuracy(submission, generator, least):
     )
 
 
+START = (3.0, 0.5, 1.0, 0.7, 2.0)
+# Dividing by the std takes 13 or 14 rounds here, over 60 seeds; after ten, a std is off by 0.33 or more.
+QUIET_START = (3.0, 0.001, 1.0, 0.001, 2.0)
 TRAINED: dict[str, float] = {}  # one training for three thresholds
 
 
@@ -169,9 +174,8 @@ def tuned(submission, weights, biases, X, f):
 
 def network(generator, name):
     """Weights, some too loud and some too quiet, biases of std 0.5 (their mean is not 0), data, and a function."""
-    weights = [
-        w * scale for w, scale in zip(kaiming(generator, SIZES), (3.0, 0.5, 1.0, 0.7, 2.0), strict=True)
-    ]
+    scales = QUIET_START if name == "quiet" else START
+    weights = [w * scale for w, scale in zip(kaiming(generator, SIZES), scales, strict=True)]
     biases = [torch.randn(o, generator=generator) for o in SIZES[1:]]
     biases = [0.6 + 0.5 * (b - b.mean()) / b.std() for b in biases]
     X = 0.4 + torch.randn(211, SIZES[0], generator=generator)

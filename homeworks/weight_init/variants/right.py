@@ -257,12 +257,12 @@ def lsuv(weights, biases, X, f):
     return tuple(weights)
 
 
-# %% [lsuv] NumPy inside, fifteen rounds, f called on a part at a time
+# %% [lsuv] NumPy inside, forty rounds, f called on a part at a time
 def lsuv(weights, biases, X, f):
     result, h = [], X.numpy()
     for w, b in zip(weights, biases):
         w, b = w.numpy().copy(), b.numpy()
-        for _ in range(15):
+        for _ in range(40):
             w /= (h @ w.T + b).std()
         result.append(torch.from_numpy(w))
         z = torch.from_numpy(h @ w.T + b)

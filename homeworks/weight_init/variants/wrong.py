@@ -825,6 +825,18 @@ def lsuv(weights, biases, X, f):
     return new
 
 
+# %% [lsuv] ten rounds
+# says: as often as it takes
+def lsuv(weights, biases, X, f):
+    new, h = [], X
+    for w, b in zip(weights, biases):
+        for _ in range(10):
+            w = w / (h @ w.T + b).std()
+        new.append(w)
+        h = f(h @ w.T + b)
+    return new
+
+
 # %% [lsuv] the last layer is left out
 # says: further than 0.3 from 1
 def lsuv(weights, biases, X, f, plain=lsuv):
