@@ -153,11 +153,13 @@ def grading(*arguments: object) -> int:
 def table(grades: Path) -> Table:
     with grades.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
+    # The class handed in one homework: the columns of the others are empty.
+    columns = [i for i in range(len(header)) if any(row[i] for row in rows)]
     shown = Table(title=grades.name)
-    for i, name in enumerate(header):
-        shown.add_column(Text(name.replace("_", "\n")), justify="left" if i == 0 else "right")
+    for i in columns:
+        shown.add_column(Text(header[i].replace("_", "\n")), justify="left" if i == 0 else "right")
     for row in rows:
-        shown.add_row(*map(Text, row))
+        shown.add_row(*(Text(row[i]) for i in columns))
     return shown
 
 
