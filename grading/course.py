@@ -6,7 +6,10 @@ time, when asked for.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +49,7 @@ def _moment(value: object) -> datetime:
 
 
 DirectoryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Salt = Annotated[str, StringConstraints(min_length=1)]
 Deadline = Annotated[AwareDatetime, BeforeValidator(_moment)]
 
 
@@ -55,6 +59,44 @@ class CourseHomework(Configuration):
     name: DirectoryName
     weight: Annotated[Exact, Field(ge=0)]
     deadline: Deadline | None = None
+    salt: Salt | None = None
+    """Where students' runs grade, each homework has a salt of its own, and the course's stays at home."""
+
+
+def _names_homework(pattern: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]*(\{(homework|student)\}[A-Za-z0-9._-]*)+", pattern):
+        raise ValueError("should be a name with {homework} in it, and letters, digits and any of -_.")
+    if pattern.count("{homework}") != 1 or pattern.count("{student}") > 1:
+        raise ValueError("should have {homework} in it once")
+    return pattern
+
+
+def _names_both(pattern: str) -> str:
+    if _names_homework(pattern).count("{student}") != 1:
+        raise ValueError("should have {homework} and {student} in it, once each")
+    return pattern
+
+
+AccountName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9])*$")]
+RepositoryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
+
+
+class OnGitHub(Configuration):
+    """Where the course is on GitHub, and how it grades there.
+
+    `central` says which pushes the instructor's own repository grades beside those that no run graded: none, all,
+    the last of each day in the course's zone, or the last before the deadline and, after it, of each day.
+    """
+
+    organisation: AccountName
+    bundle: RepositoryName = "bundle"
+    template: Annotated[str, AfterValidator(_names_homework)] = "{homework}-starter"
+    repository: Annotated[str, AfterValidator(_names_both)] = "{homework}-{student}"
+    grade_on_push: bool = True
+    central: Literal["none", "all", "last_of_day", "before_deadline"] = "none"
+    pass_mark: Annotated[Exact, Field(ge=0, le=100)] | None = None
+    """A push with fewer points, before any penalty, is a red run. Without it, only our failures are."""
+    writes_per_minute: int = Field(default=60, gt=0)
 
 
 class CourseKeys(Configuration):
@@ -62,11 +104,12 @@ class CourseKeys(Configuration):
 
     name: Annotated[str, StringConstraints(min_length=1)]
     timezone: Annotated[str, AfterValidator(_is_zone)]
-    salt: Annotated[str, StringConstraints(min_length=1)]
+    salt: Salt | None = None
     time_source: Literal["pipeline_finish", "push"] = "pipeline_finish"
     counts: Literal["best", "last"] = "best"
     late: LatePolicy = PerDay()
     grade: GradeFormula = GradeFormula()
+    github: OnGitHub | None = None
     homeworks: tuple[CourseHomework, ...] = Field(min_length=1)
 
 
@@ -91,6 +134,14 @@ class Course(CourseKeys):
         known = ", ".join(homework.name for homework in self.homeworks)
         raise UsageError(f'{self.path}: no homework "{name}"; there is: {known}')
 
+    def salt_of(self, name: str) -> str:
+        """What the hidden inputs of a homework are made from: its own salt, or one derived from the course's."""
+        own = self.homework(name).salt
+        return (
+            own
+            or hmac.new((self.salt or "").encode(), f"homework/{name}".encode(), hashlib.sha256).hexdigest()
+        )
+
     def load_homework(self, name: str) -> Homework:
         """The homework itself, from its directory. Raises UsageError."""
         return load_homework(self.directory / self.homework(name).name)
@@ -108,6 +159,9 @@ def load_course(path: Path) -> Course:
 
 def _problems(keys: CourseKeys, directory: Path) -> Iterator[Problem]:
     names = [homework.name for homework in keys.homeworks]
+    unsalted = [homework.name for homework in keys.homeworks if homework.salt is None]
+    if keys.salt is None and unsalted and not os.environ.get(SALT_VARIABLE):
+        yield ("salt",), f"missing; add it, or set {SALT_VARIABLE}"
     there = {found.parent.name for found in directory.glob("*/homework.yml")}
     for i, name in enumerate(names):
         if name in names[:i]:

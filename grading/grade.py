@@ -126,6 +126,7 @@ def grade_all(
         from grading.judge.session import Limits
 
         starter = read_starter(homework)
+        salt = course.salt_of(homework.name)
         tasks = [TaskRules(task.id, task.names, task.forbidden) for task in homework.tasks]
         limits = homework.limits
         seconds_and_bytes = Limits(limits.cell, limits.test, limits.total, limits.memory << 20)
@@ -141,7 +142,7 @@ def grade_all(
                         key=str(number),
                         cells=tuple((cell.number, cell.source) for cell in submission.notebook.cells),
                         skip=skip_unchanged(submission.notebook, starter),
-                        secret=secret_of(submission.salt or course.salt, homework, submission.digest),
+                        secret=secret_of(submission.salt or salt, homework, submission.digest),
                         tasks=submission.tasks or frozenset(task.id for task in tasks),
                         files=submission.files,
                     )

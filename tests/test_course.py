@@ -102,6 +102,61 @@ def test_the_salt_in_the_environment_wins(path: Path, monkeypatch: pytest.Monkey
     assert load_course(path).salt == "another"
 
 
+def test_each_homework_has_a_salt_that_tells_nothing_of_the_others(path: Path) -> None:
+    course = load_course(path)
+
+    salts = {course.salt_of("activations"), course.salt_of("dropout")}
+
+    assert len(salts) == 2
+    assert not any("a long random text" in salt for salt in salts)
+
+
+def test_a_course_may_know_its_homeworks_salts_and_not_its_own(path: Path) -> None:
+    full = load_course(path)
+    kept = RIGHT.replace("salt: a long random text\n", "")
+    for name in ("activations", "dropout"):
+        kept = kept.replace(f"name: {name}\n", f"name: {name}\n    salt: {full.salt_of(name)}\n")
+    path.write_text(kept)
+
+    course = load_course(path)
+
+    assert course.salt is None
+    assert course.salt_of("dropout") == full.salt_of("dropout")
+
+
+def test_a_salt_is_asked_for_where_a_homework_has_none(path: Path) -> None:
+    message = told(path, RIGHT.replace("salt: a long random text\n", ""))
+
+    assert message == "1: salt: missing; add it, or set GRADING_SALT"
+
+
+def test_a_course_without_github_is_a_course(path: Path) -> None:
+    assert load_course(path).github is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("{organisation: dl}", ""),
+        ("{organisation: dl, template: 'dl-{homework}', repository: '{homework}-{student}'}", ""),
+        ("{organisation: 'a/b'}", "github.organisation: String should match"),
+        ("{organisation: dl, repository: '{homework}'}", "github.repository: should have {homework} and"),
+        ("{organisation: dl, repository: '{student}'}", "github.repository: should have {homework} in it"),
+        ("{organisation: dl, template: 'x {homework}'}", "github.template: should be a name with {homework}"),
+        ("{organisation: dl, template: starter}", "github.template: should be a name with {homework}"),
+        ("{organisation: dl, pass_mark: 101}", "github.pass_mark: should be less than or equal to 100"),
+    ],
+)
+def test_the_names_of_repositories_are_checked(path: Path, settings: str, message: str) -> None:
+    text = f"{RIGHT}github: {settings}\n"
+
+    if message:
+        assert message in told(path, text)
+    else:
+        path.write_text(text)
+        assert load_course(path).github is not None
+
+
 def test_a_homework_that_does_not_exist_is_told_with_those_that_do(path: Path) -> None:
     course = load_course(path)
 
@@ -119,7 +174,7 @@ def test_a_homework_is_read_when_asked_for(path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("salt:", "slat:", '3: slat: unknown key; did you mean "salt"? (and 1 more problem)'),
+        ("salt:", "slat:", '3: slat: unknown key; did you mean "salt"?'),
         ("rate: 0.10", "rates: 0.10", '4: late.rates: unknown key; did you mean "rate"?'),
         ("weight: 1\n", "weights: 1\n", '7: homeworks.0.weights: unknown key; did you mean "weight"?'),
         ("name: Deep Learning\n", "", "1: name: missing; add it"),
