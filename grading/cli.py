@@ -253,6 +253,8 @@ def mutants_are_noticed(
             print(f"{float(score.points):>6} of {score.max_points}  {mutant.name}", flush=True)
 
     mutants = [mutant for mutant in mutants_of(homework) if named.lower() in mutant.name.lower()]
+    if not mutants:
+        raise UsageError(f"{homework.source}: no mutant is called like {named!r}")
     survivors = check_mutants(homework, course, mutants, done, jobs=jobs, confined=confined)
     alive = without_reason(homework, survivors, everything=not named)
     for mutant in alive:

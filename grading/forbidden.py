@@ -133,7 +133,10 @@ class _Patterns:
         self.below: set[str] = set()
         for pattern in forbidden:
             if pattern.endswith(".*"):
-                self.below |= {spelling.removesuffix("*") for spelling in _spellings(pattern)}
+                path = pattern.removesuffix("*")
+                paths = {spelling.removesuffix("*") for spelling in _spellings(pattern)}
+                # torch._VF.* are some of torch.*, and must not forbid the rest of it
+                self.below |= {usual for usual in paths if usual == path or not path.startswith(usual)}
             else:
                 self.exact |= _spellings(pattern)
 

@@ -164,6 +164,13 @@ def test_a_reason_for_a_mutant_that_is_noticed_is_refused(place: Path) -> None:
     assert "no survivor is called 'half: x / 2 → *'" in checked.stderr
 
 
+def test_a_slip_in_the_name_of_a_mutant_is_told(place: Path) -> None:
+    checked = check(place, "--mutants", "--variant", "hafl")
+
+    assert checked.returncode == 2
+    assert "no mutant is called like 'hafl'" in checked.stderr
+
+
 def test_mutants_change_solutions_alone_one_thing_at_a_time(place: Path) -> None:
     mutants = by_name(load_homework(place))
 

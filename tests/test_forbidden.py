@@ -401,3 +401,14 @@ def test_a_module_of_the_standard_library_can_be_searched_from_every_name() -> N
     hits = find_forbidden([(1, source)], names, ["builtins.compile"])
 
     assert {hit.what for hit in hits} == {"builtins.compile"}
+
+
+def test_a_module_of_some_functions_does_not_stand_for_the_one_with_all() -> None:
+    cells = [
+        (0, "import torch"),
+        (1, "def f(x): return torch.exp(x)"),
+        (2, "def g(x): return torch._VF.exp(x)"),
+    ]
+
+    assert find_forbidden(cells, ["f"], ["torch._VF.*"]) == []
+    assert [hit.cell for hit in find_forbidden(cells, ["g"], ["torch._VF.*"])] == [2]
