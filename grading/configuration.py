@@ -13,20 +13,15 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from grading.errors import UsageError
+from grading.strict import Configuration
 
 Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
 """Where in the file (keys and indices from the top), and what is wrong there and how to mend it."""
-
-
-class Configuration(BaseModel):
-    """A record that people write by hand."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 Record = TypeVar("Record", bound=Configuration)

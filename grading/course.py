@@ -18,11 +18,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
-from grading.configuration import Configuration, Problem, did_you_mean, read_configuration
+from grading.configuration import Problem, did_you_mean, read_configuration
 from grading.errors import UsageError
 from grading.exact import Exact
 from grading.homework import Homework, load_homework
 from grading.late import LatePolicy, PerDay
+from grading.strict import Configuration
 from grading.total import HOMEWORK, GradeFormula
 
 SALT_VARIABLE = "GRADING_SALT"

@@ -14,7 +14,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from grading.configuration import Configuration, Problem, did_you_mean, read_configuration
+from grading.configuration import Problem, did_you_mean, read_configuration
+from grading.strict import Configuration
 
 TOTAL_POINTS = 100
 MOST_SUBMITTED_KIB = 1024

@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from grading.exact import Exact
+from grading.strict import Configuration
 
 DAY = timedelta(days=1)
 
@@ -21,9 +22,7 @@ Share = Annotated[Exact, Field(ge=0, le=1)]
 Points = Annotated[Exact, Field(ge=0)]
 
 
-class _Policy(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
+class _Policy(Configuration):
     hard_after_hours: int | None = Field(default=None, ge=0)
     """The hard deadline: later than so many hours after the deadline, nothing counts. 0 is the deadline."""
 

@@ -17,9 +17,10 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from grading.build import solution_lines
-from grading.configuration import Configuration, Problem, read_configuration
+from grading.configuration import Problem, read_configuration
 from grading.homework import Homework
 from grading.notebook import Cell, Notebook, percent_cells, read_percent
+from grading.strict import Configuration
 
 Words = Annotated[str, StringConstraints(min_length=1)]
 

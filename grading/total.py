@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints
+from pydantic import Field, PlainValidator, StringConstraints
 
 from grading.exact import Exact, exact
+from grading.strict import Configuration
 
 HOMEWORK = "homework"  # the component that is the sum of the homeworks
 
@@ -31,18 +32,14 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Weight = Annotated[Fraction, PlainValidator(_ratio), Field(ge=0)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Component(_Part):
+class Component(Configuration):
     """A part of the grade: its name, and what one point of it weighs."""
 
     name: Name
     weight: Weight
 
 
-class Waiver(_Part):
+class Waiver(Configuration):
     """One component alone, at its own weight, for those who have at least so many points in it."""
 
     component: Name
@@ -50,7 +47,7 @@ class Waiver(_Part):
     weight: Weight
 
 
-class GradeFormula(_Part):
+class GradeFormula(Configuration):
     """Σ weight × component, or the best waiver that applies, whichever is more."""
 
     components: tuple[Component, ...] = (Component(name=HOMEWORK, weight=Fraction(1)),)
