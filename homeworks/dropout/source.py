@@ -15,15 +15,21 @@
 #
 # **House rules**, for every function in this notebook:
 #
-# * `p` is the probability to **drop**, never to keep. `p = 0` (drop nothing) and `p = 1` (drop everything) are legal, and both may come as
-#   an `int`.
+# * `p` is the probability to **drop**, never to keep. `p = 0` (drop nothing) and, but for section 5, `p = 1` (drop everything) are legal,
+#   and both may come as an `int`.
 # * `float32` in gives `float32` out, `float64` in gives `float64` out, and an argument is never changed in place.
-# * `generator` is a `torch.Generator` to draw from. Two generators in the same state give the same result, and each call moves its
-#   generator on, so that the next one gives something else. Without one (`None`), take torch's own or any other source of random numbers.
-#   No test compares your random numbers with somebody else's: the tests look at what you drop, and count.
-# * A library function that *is* the answer (`torch.dropout`, `F.dropout`, anything in `torch.nn` in sections 1, 2 and 4) is forbidden, and
-#   so is autograd in section 2. A single one costs the *whole* section. Any other way is welcome: `torch.rand`, `torch.bernoulli`, `where`,
-#   `masked_fill`, NumPy.
+# * Tensors need not be contiguous: a transposed one, or another view with strides of its own, is a legal input. (`view` may refuse it,
+#   `reshape` does not.)
+# * `generator` is a `torch.Generator` to draw from. Two generators in the same state give the same result, and each call that draws moves
+#   its generator on, so that the next call with it gives something else. (In eval mode, for `p = 0` and for `p = 1` a call need not draw.)
+#   Without one (`None`), take torch's own or any other source of random numbers. No test compares your random numbers with somebody
+#   else's: the tests look at what you drop, and count.
+# * A library function that *is* the answer is forbidden, and a single one costs the *whole* section, so a stub is better:
+#   * sections 1, 2 and 4: the library's dropouts (`torch.dropout`, `F.dropout` and their relatives) and all else in `torch.nn`, so `F` too;
+#     in section 2 autograd as well. `torch.rand`, `torch.bernoulli`, `where`, `masked_fill`, NumPy are all welcome;
+#   * sections 3 and 7: only the library's dropouts, functions and layers. `nn.Module`, `F.linear`, `F.relu` and so on are welcome;
+#   * section 5: autograd, optimisers and ready-made regressions (scikit-learn, `scipy.optimize`). `torch.linalg` is welcome;
+#   * section 6: nothing is forbidden.
 #
 # | section | points |
 # |---|---|
@@ -40,8 +46,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # for the losses at the end: its dropout would be the answer
-from torch import nn
+import torch.nn.functional as F  # for sections 3, 6 and 7 (but not its dropouts): in 1, 2 and 4 it would be the answer
+from torch import nn  # for sections 3, 6 and 7, likewise
 
 # %% [markdown]
 # Some small tools that the checks use. Nothing to do here.
@@ -123,7 +129,8 @@ def dropout(x, p, training, generator=None):
 
     x: float tensor of any shape. p: the probability to drop, 0 <= p <= 1.
     training=True:  each entry, independently of all others and of all earlier calls, is 0 with probability p, else
-                    x / (1 - p). p = 1 gives zeros (not NaN), and where the result has a gradient it is 0 (not NaN).
+                    x / (1 - p). For p = 1 all entries are 0, never NaN, and so is the gradient; or the result has none
+                    there (requires_grad=False).
     training=False: returns x itself or a copy of it, for every p.
     generator: a torch.Generator to draw from (see the house rules); None for any other source.
     Returns a tensor of x's shape and dtype. The gradient with respect to x flows through it (autograd does that by
@@ -147,6 +154,14 @@ def _():
             assert isinstance(y, torch.Tensor), "return a tensor"
             expected = torch.where(y == 0, torch.zeros_like(x), x / (1 - p))
             agrees(y, expected, f"for p = {p}, an entry is neither 0 nor x / (1 - p)", rtol=1e-6)
+
+
+@check("dropout: x need not be contiguous")
+def _():
+    x = torch.linspace(1, 3, 60, dtype=torch.float64).reshape(12, 5).T
+    y = call(dropout, x, 0.5, True)
+    agrees(y, torch.where(y == 0, torch.zeros_like(x), 2 * x), "an entry is neither 0 nor x / (1 - p)")
+    agrees(call(dropout, x, 0.5, False), x, "in eval mode x comes back", rtol=0)
 
 
 @check("dropout: as many are dropped as p says, in every row and every column")
@@ -214,7 +229,7 @@ def _():
     first, again = (call(dropout, x, 0.5, True, generator=g) for g in (one, other))
     assert torch.equal(first, again), "two generators in the same state give two results"
     assert not torch.equal(first, dropout(x, 0.5, True, generator=one)), (
-        "a second call should give another mask"
+        "a second call with the same generator gives the same mask: it must move on"
     )
 
 
@@ -233,7 +248,7 @@ def dropout_forward(x, p, training, generator=None):
     """Dropout as in section 1, and a note for the way back.
 
     x, p, training, generator: as in section 1.
-    Returns (y, cache): y as in section 1 (no gradient is asked for); cache: whatever you like.
+    Returns (y, cache): y as in section 1 (autograd need not get through it); cache: whatever you like.
     """
     ### BEGIN SOLUTION
     if not training:
@@ -282,6 +297,26 @@ def _():
     assert 0 < (passes[2][1] == 0).sum() < 80, "the forward pass drops all, or nothing"
 
 
+@check("dropout_forward draws from the generator that it gets")
+def _():
+    x = torch.ones(300)
+    one, other = (torch.Generator().manual_seed(8) for _ in range(2))
+    first, again, second = (forward_of(x, 0.5, True, g)[0] for g in (one, other, one))
+    assert torch.equal(first, again), "two generators in the same state give two results"
+    assert not torch.equal(first, second), (
+        "a second call with the same generator gives the same mask: it must move on"
+    )
+
+
+@check("dropout_forward and dropout_backward: x and g need not be contiguous")
+def _():
+    x, g = (torch.linspace(low, 3, 60, dtype=torch.float64).reshape(12, 5).T for low in (1, -2))
+    y, cache = forward_of(x, 0.5, True)
+    agrees(y, torch.where(y == 0, torch.zeros_like(x), 2 * x), "an entry is neither 0 nor x / (1 - p)")
+    hint = "the gradient is 0 where x was dropped, else g / (1 - p)"
+    agrees(call(dropout_backward, g, cache), torch.where(y == 0, torch.zeros_like(g), 2 * g), hint)
+
+
 @check("dropout_backward in eval mode")
 def _():
     x, g = torch.linspace(1, 3, 80), torch.linspace(-3, 2, 80)
@@ -293,12 +328,12 @@ def _():
 
 @check("dropout_backward where x itself is 0")
 def _():
-    y, cache = forward_of(torch.zeros(40_000), 0.3, True)
-    lost = call(dropout_backward, torch.ones(40_000), cache) == 0
+    y, cache = forward_of(torch.zeros(10_000), 0.3, True)
+    lost = call(dropout_backward, torch.ones(10_000), cache) == 0
     about(
         lost.float().mean().item(),
         0.3,
-        40_000,
+        10_000,
         "x = 0 is not the same as dropped: dropped in the backward pass",
     )
 
@@ -308,6 +343,8 @@ def _():
 #
 # A network knows by itself whether it is training: `model.train()` and `model.eval()` set the attribute `training` of every module inside,
 # however deep. A layer only has to look at its own `self.training` whenever it is called.
+#
+# (All of `torch.nn` is allowed here, but for its dropouts.)
 
 
 # %%
@@ -315,7 +352,7 @@ class Dropout(nn.Module):
     """dropout as a layer: at work in train mode, without effect in eval mode.
 
     p: the probability to drop, by default 0.5. What is not in [0, 1], NaN too, raises a ValueError at once.
-    The attribute `p` can be read, and changed later: every call uses what it is then.
+    The attribute `p`, a plain number, can be read, and changed later: every call uses what it is then.
     There are no parameters and no buffers, so the state_dict is empty.
     """
 
@@ -377,8 +414,7 @@ def _():
 # And a residual network computes $h + f(h)$. There one can drop the whole branch $f$, for one example of the batch and not for the next:
 # `drop_path` drops whole **examples**. That makes very deep networks trainable, as in training most are short.
 #
-# All else is as before: the survivors are scaled by $1/(1-p)$, in eval mode nothing happens. And you need not start again: what does
-# `dropout` make of a tensor of ones, and what does broadcasting make of that?
+# All else is as before: the survivors are scaled by $1/(1-p)$, in eval mode nothing happens. You may use your `dropout`, but need not.
 
 
 # %%
@@ -440,6 +476,17 @@ def check_structured(f, shape, together, whole):
         )
         agrees(f(x.detach(), 0.3, False), x.detach(), "in eval mode x comes back", rtol=0)
         agrees(f(x.detach(), 1, True), torch.zeros(shape, dtype=torch.float64), "p = 1 drops everything")
+
+    @check(f"{f.__name__} of shape {shape} draws from its generator, and takes views")
+    def _():
+        x = (torch.rand(shape[::-1], dtype=torch.float64) + 1).permute(*range(len(shape))[::-1])
+        one, other = (torch.Generator().manual_seed(9) for _ in range(2))
+        first, again, second = (call(f, x, 0.5, True, generator=g) for g in (one, other, one))
+        agrees(first, torch.where(first == 0, torch.zeros_like(x), 2 * x), "neither 0 nor x / (1 - p)")
+        assert torch.equal(first, again), "two generators in the same state give two results"
+        assert not torch.equal(first, second), (
+            "a second call with the same generator gives the same mask: it must move on"
+        )
 
 
 check_structured(dropout2d, (80, 60, 2, 3), 2, "channels")
@@ -541,24 +588,24 @@ def _():
 #
 # The difficulty is in the modes. `model.train()` would switch dropout on, but batch norm too, which would then mix the examples and change
 # its statistics. So everything is in eval mode but for the dropout layers. And whoever lends you a model wants it back as it was, each
-# module in the mode in which it came. Also if something goes wrong on the way (`try: … finally: …`).
+# module in the mode in which it came. Also if something goes wrong on the way.
+#
+# (Nothing of the library is forbidden here.)
 
 
 # %%
 def mc_predict(model, x, T):
-    """What a model predicts with dropout switched on, over T passes.
+    """What a model predicts with dropout switched on, over T >= 1 passes.
 
-    model: an nn.Module; model(x) gives logits (n, C) for x of shape (n, ...). T >= 1.
-    A pass is one call model(x) with the whole x; there are exactly T. During the passes the dropout layers in the
-    model, at any depth, are in train mode, and all other modules (the model itself too) are in eval mode. Dropout
-    layers are your Dropout and those of torch.nn, nn.Dropout, nn.Dropout2d, nn.AlphaDropout and so on: all have
-    "Dropout" in the name of their class.
-    Afterwards every module is in the mode in which it came (they need not all be the same), also if a pass raised an
-    exception, which then goes on to the caller. Nothing else in the model changes.
+    model: an nn.Module; model(x) gives logits (n, C), for x of shape (n, ...).
+    A pass is one call model(x) with the whole x. In it all dropout layers of the model, at any depth, are in train mode
+    (your Dropout and those of torch.nn: nn.Dropout, nn.Dropout2d, nn.AlphaDropout, ...), all other modules in eval mode.
+    Afterwards, also if a pass raised an exception (which goes on to the caller), each module is in the mode in which it
+    came, and these need not all be the same. Nothing else in the model changes.
 
     Returns (mean, std, entropy), without gradients, in the dtype of the logits:
     mean     (n, C) the mean over the passes of the *probabilities*, softmax of the logits over the classes
-    std      (n, C) their standard deviation over the passes, divided by T and not by T - 1: for T = 1 it is 0
+    std      (n, C) their standard deviation over the passes, divided by T, not T - 1: for T = 1 it is 0
     entropy  (n,)   of the mean, by natural logarithms; a probability of 0 adds 0 to it, not NaN
     """
     ### BEGIN SOLUTION
@@ -631,13 +678,13 @@ def _():
             mean = model.inner[0].running_mean.clone()
             try:
                 mc_predict(model, torch.rand(5, 2), 3)
-                assert not fails, "an exception in the model went lost on the way"
+                assert not fails, "an exception in the model did not reach the caller"
             except ZeroDivisionError:
                 assert fails
             assert model.modes, "the model was never called"
             assert all(mode[3] for mode in model.modes), "dropout was off during a pass"
             assert not any(any(mode[:3]) for mode in model.modes), (
-                "something else than dropout was in train mode"
+                "a module that is no dropout layer was in train mode during a pass"
             )
             assert torch.equal(mean, model.inner[0].running_mean), "batch norm's statistics have changed"
             came = "raised an exception" if fails else "went well"
@@ -665,6 +712,8 @@ def _():
 # You write the pupil's forward pass, with noise on what it sees and thinks. The data, the weights, the loss and the training are ours
 # (100 steps of AdamW, learning rate 5e-3, all 300 digits in each step), so nothing can be won by stopping early. Then, without noise, it
 # reads 1,497 digits that it has never seen. At least 80%, 82% and 84% of them are asked for, in the mean of two runs.
+#
+# (All of `torch.nn` is allowed, but for its dropouts. Your `dropout` and `Dropout` are there for it.)
 
 
 # %%
@@ -692,7 +741,7 @@ def noisy_mlp(X, weights, biases, training):
 # We train the pupil twice: *without* any noise, and *with* your dropout. After the last step we show it once more, without noise, the 90
 # digits about which it was lied to, and count how often it **repeats the lie**.
 #
-# **Before you run the next check**, write down what you expect, each as a number from 0 (it repeats no lie) to 1 (all of them). Within 0.15 of
+# **Before you run the next check cell**, write down what you expect, each as a number from 0 (it repeats no lie) to 1 (all of them). Within 0.15 of
 # what comes out counts as right. (You may change them after you have seen the answer. But do think first: what does the loss
 # ask of it, and what would a pupil have to rely on, to remember a single odd picture?)
 
@@ -797,7 +846,10 @@ def _():
     read = sum(school(noise=True, seed=seed)[-1][2] for seed in (1, 2)) / 2
     print(f"   mean of two runs: it reads {read:.1%} of new digits, taught by a teacher who is right in 70%")
     for least in (0.80, 0.82, 0.84):
-        assert read >= least, f"less than {least:.0%}: is there noise on the input and on both hidden layers?"
+        assert read >= least, (
+            f"less than {least:.0%}: is there noise on the input and on both hidden layers, of the right strength, and "
+            "only for training=True?"
+        )
 
 
 @check("your predictions")
@@ -842,11 +894,11 @@ def figure():
                 label=name,
             )
         panel.axhline(70, color="#777777", linestyle=":", linewidth=1)
+        panel.text(
+            100, 66.5, "dotted: labels that the teacher gets right", ha="right", va="top", color="#555555"
+        )
         panel.set(title=titles[noise], xlabel="step of training", ylim=(-3, 103))
     panels[0].set_ylabel("share of the digits (%)")
-    panels[1].text(
-        100, 68.5, "right labels among all that the teacher gives", ha="right", va="top", color="#555555"
-    )
     panels[1].legend(loc="center right", bbox_to_anchor=(1, 0.36))
     plt.suptitle("A network taught by a teacher who lies about 3 digits in 10 (mean of three runs)")
     plt.show()

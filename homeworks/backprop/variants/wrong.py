@@ -180,16 +180,20 @@ def backward(root):
         node.push(1.0)
 
 
-# %% [topo] torch does the sorting of what was seen
-# says: torch
-import torch
-
-_whole_order = topological_order
+# %% [topo] graphlib does the sorting
+# says: graphlib
+from graphlib import TopologicalSorter
 
 
 def topological_order(root):
-    nodes = _whole_order(root)
-    return [nodes[int(i)] for i in torch.arange(len(nodes))]
+    known, waiting = {id(root): root}, [root]
+    while waiting:
+        for parent in waiting.pop().parents:
+            if id(parent) not in known:
+                known[id(parent)] = parent
+                waiting.append(parent)
+    graph = {name: [id(parent) for parent in node.parents] for name, node in known.items()}
+    return [known[name] for name in TopologicalSorter(graph).static_order()]
 
 
 # %% [value] overwrites instead of accumulating

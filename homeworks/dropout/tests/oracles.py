@@ -22,9 +22,9 @@ KEEP = (
 def away_from_zero(
     generator: torch.Generator, *shape: int, dtype: torch.dtype = torch.float64
 ) -> torch.Tensor:
-    """Random numbers of both signs, none of them near 0, so that a 0 in the result was dropped. Not contiguous."""
-    x = torch.randn(shape[::-1], generator=generator, dtype=dtype)
-    return (x + x.sign()).permute(*reversed(range(len(shape))))
+    """Random numbers of both signs, none of them near 0, so that a 0 in the result was dropped. Contiguous."""
+    x = torch.randn(shape, generator=generator, dtype=dtype)
+    return x + x.sign()
 
 
 def like(y: Any, x: torch.Tensor, what: str) -> torch.Tensor:
@@ -48,6 +48,13 @@ def assert_scaled(y: torch.Tensor, x: torch.Tensor, p: float, what: str) -> None
     rtol = 1e-10 if x.dtype == torch.float64 else 1e-6
     check(torch.isfinite(y).all(), f"{what} with p = {p} returns a NaN or an infinity")
     assert_close(y, expected, rtol=rtol, hint=hint)
+
+
+def assert_one_factor(y: torch.Tensor, x: torch.Tensor, what: str) -> None:
+    """Every entry is 0 or x times a number that is the same for all (whichever it is)."""
+    factors = y[y != 0] / x[y != 0]
+    hint = f"{what}: an entry is neither 0 nor the x at its own place, scaled"
+    assert_close(factors, factors[:1].expand(len(factors)), rtol=1e-6, hint=hint)
 
 
 def assert_share(dropped: torch.Tensor, p: float, what: str, hint: str = KEEP) -> None:
@@ -81,12 +88,17 @@ def slices(x: torch.Tensor) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
             yield held, x.mean(dim=others)
 
 
-def assert_fresh(first: torch.Tensor, second: torch.Tensor, p: float, what: str) -> None:
+def assert_fresh(
+    first: torch.Tensor,
+    second: torch.Tensor,
+    p: float,
+    what: str,
+    hint: str = "draw new random numbers in every call (and do not set a seed)",
+) -> None:
     """Two calls drop the same entry with probability p², as they do if they are independent.
 
     Given how many each of them drops, the number that both drop is hypergeometric, no wider than a binomial.
     """
-    hint = "draw new random numbers in every call (and do not set a seed)"
     both = share((first == 0) & (second == 0))
     check(
         abs(both - p * p) <= six_sigma(p * p, first.numel()),

@@ -4,6 +4,7 @@ import pytest
 import torch
 from oracles import (
     assert_fresh,
+    assert_one_factor,
     assert_pulled_back,
     assert_scaled,
     assert_share,
@@ -129,7 +130,7 @@ def test_gradient_of_nothing(submission, generator):
             y, x, torch.randn(x.shape, generator=generator).double(), allow_unused=True
         )
         if gradient is not None:
-            hint = "with p = 1 the value is right, but autograd walks back through 0 times infinity"
+            hint = "with p = 1 the gradient is 0 everywhere; if it is NaN, autograd walks back through 0 times infinity"
             assert_close(gradient, torch.zeros_like(x), hint=hint)
     assert_close(y.detach(), torch.zeros_like(x), hint="with p = 1 every entry is dropped")
 
@@ -199,5 +200,18 @@ def test_generator_moves_on(submission, generator):
     )
 
     at_work(first, x, "dropout")
-    assert_fresh(first, second, p, "dropout with one generator")
-    assert_fresh(first, third, p, "dropout with two generators")
+    moves = (
+        "the numbers are drawn from the generator itself, which moves on, and not from a copy or by a seed"
+    )
+    assert_fresh(first, second, p, "dropout with one generator", moves)
+    assert_fresh(first, third, p, "dropout with two generators", moves)
+
+
+@weight(1)
+def test_views(submission, generator):
+    """x need not be contiguous: it may be transposed, or every second row of another tensor."""
+    for x in (away_from_zero(generator, 41, 13).T, away_from_zero(generator, 26, 41)[::2]):
+        y = submission.dropout(x, 0.3, True)
+
+        at_work(y, x, "dropout of a view")
+        assert_one_factor(y.detach(), x, "dropout of a view")

@@ -125,7 +125,7 @@ def assert_predicted(submission, name, low, high, hint):
         answers.get(name) is not None, f'no prediction yet: put a number from 0 to 1 into ANSWERS["{name}"]'
     )
     check(type(answers[name]) in (int, float), f'ANSWERS["{name}"] must be a number from 0 to 1')
-    check(low <= answers[name] <= high, f"not so: {hint}. The check below your predictions counts")
+    check(low <= answers[name] <= high, f"not so: {hint}. The check of your predictions shows the count.")
 
 
 def assert_reads(submission, generator, least):
@@ -133,7 +133,7 @@ def assert_reads(submission, generator, least):
 
     check(
         accuracy >= least,
-        f"it reads {accuracy:.0%} of new digits, less than {least:.0%}: is there noise on the input and on both hidden "
+        f"it reads {accuracy:.1%} of new digits, less than {least:.0%}: is there noise on the input and on both hidden "
         "layers, with the right probabilities, and are the survivors scaled?",
     )
 

@@ -48,7 +48,7 @@ class Watch:
         return z
 
     def probabilities(self) -> torch.Tensor:
-        check(all(len(z) == N for z in self.logits), "a pass got something else than x, the whole of it")
+        check(all(len(z) == N for z in self.logits), "a pass did not get the whole of x")
         return torch.stack(self.logits).softmax(dim=2)
 
 
@@ -164,7 +164,10 @@ def test_number_of_passes(submission, generator):
 
         calls = len(result.watch.seen)
         check(calls == T, f"for T = {T} model(x) was called {calls} times")
-        check(all(torch.equal(x, result.x) for x in result.watch.seen), "a pass got something else than x")
+        check(
+            all(torch.equal(x, result.x) for x in result.watch.seen),
+            "a pass did not get x as it is, the whole of it",
+        )
 
 
 @weight(2)

@@ -7,6 +7,7 @@ import torch
 from oracles import (
     assert_close,
     assert_fresh,
+    assert_one_factor,
     assert_pulled_back,
     assert_scaled,
     assert_share,
@@ -178,4 +179,20 @@ def test_generator(submission, generator, kind):
     assert_close(
         second, first, hint=f"{kind.name} must draw from the generator that is passed, and hand it on"
     )
-    check(not torch.equal(next_one, first), f"{kind.name}: two calls with one generator gave the same mask")
+    check(
+        not torch.equal(next_one, first),
+        f"{kind.name}: two calls with one generator gave the same mask. Draw from the generator itself, which moves "
+        "on, and not from a copy or by a seed",
+    )
+
+
+@weight(1)
+@both
+def test_views(submission, generator, kind):
+    """x need not be contiguous: its dimensions may have been permuted."""
+    x = away_from_zero(generator, 2, 37, 3, 31).permute(3, 1, 2, 0)
+
+    y = kind.of(submission)(x, 0.3, True)
+
+    at_work(y, x, f"{kind.name} of a view")
+    assert_one_factor(y.detach(), x, f"{kind.name} of a view")

@@ -140,6 +140,17 @@ def dropout_backward(g, cache):
     return g * torch.from_numpy(cache.mask) * cache.scale
 
 
+# %% [dropout_backward] the cache is a list of pairs, entry by entry
+def dropout_forward(x, p, training, generator=None):
+    y = dropout(x.new_ones(x.shape), p, training, generator)
+    cache = [(factor != 0, factor) for factor in y.flatten().tolist()]
+    return x * y, cache
+
+
+def dropout_backward(g, cache):
+    return torch.tensor([factor if kept else 0.0 for kept, factor in cache], dtype=g.dtype).reshape(g.shape) * g
+
+
 # %% [module] a property that checks p again, and an extra argument
 class Dropout(nn.Module):
     def __init__(self, p=0.5, generator=None):

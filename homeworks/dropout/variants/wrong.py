@@ -261,6 +261,15 @@ def dropout(x, p, training, generator=None):
     return x * (torch.rand(x.shape, generator=generator) >= p) / (1 - p or 1)
 
 
+# %% [dropout] x must be contiguous
+# says: need not be contiguous
+def dropout(x, p, training, generator=None):
+    if not training:
+        return x
+    kept = torch.rand(x.numel(), generator=generator) >= p
+    return (x.view(-1) * kept / (1 - p or 1)).view(x.shape)
+
+
 # %% [dropout] always float32
 # says: the same shape and dtype
 def dropout(x, p, training, generator=None):
@@ -401,6 +410,36 @@ def dropout_forward(x, p, training, generator=None):
 # says: the generator that is passed
 def dropout_forward(x, p, training, generator=None):
     cache = dropout(torch.ones_like(x), p, training)
+    return x * cache, cache
+
+
+# %% [dropout_backward] the generator is copied, so it does not move on
+# says: not from a copy
+def dropout_forward(x, p, training, generator=None):
+    if generator is not None:
+        generator = generator.clone_state()
+    cache = dropout(torch.ones_like(x), p, training, generator)
+    return x * cache, cache
+
+
+# %% [dropout_backward] x must be contiguous
+# says: need not be contiguous
+def dropout_forward(x, p, training, generator=None):
+    cache = dropout(x.new_ones(x.numel()), p, training, generator)
+    return (x.clone().view(-1) * cache).view(x.shape), cache
+
+
+def dropout_backward(g, cache):
+    return (g.clone().view(-1) * cache).view(g.shape)
+
+
+# %% [dropout_backward] p off by 0.03
+# says: the share of entries
+def dropout_forward(x, p, training, generator=None):
+    if not training:
+        return x, torch.ones_like(x)
+    kept = torch.rand(x.shape, generator=generator) >= (p if p in (0, 1) else p + 0.03)
+    cache = kept.to(x.dtype) / (1 - p or 1)
     return x * cache, cache
 
 
@@ -716,6 +755,21 @@ def drop_path(x, p, training, generator=None):
 # says: hand it on
 def dropout2d(x, p, training, generator=None):
     return x * dropout(x.new_ones(*x.shape[:2], 1, 1), p, training)
+
+
+# %% [structured] the generator is copied, so it does not move on
+# says: not from a copy
+def drop_path(x, p, training, generator=None):
+    if generator is not None:
+        generator = generator.clone_state()
+    return x * dropout(x.new_ones(len(x), *[1] * (x.dim() - 1)), p, training, generator)
+
+
+# %% [structured] x must be contiguous
+# says: need not be contiguous
+def dropout2d(x, p, training, generator=None):
+    factor = dropout(x.new_ones(x.shape[0] * x.shape[1], 1), p, training, generator)
+    return (x.view(len(factor), -1) * factor).view(x.shape)
 
 
 # %% [structured] detached
@@ -1211,7 +1265,7 @@ def mc_predict(model, x, T):
 
 
 # %% [mc_predict] one example at a time
-# says: something else than x
+# says: did not get the whole of x
 RIGHT = mc_predict
 
 
