@@ -15,11 +15,11 @@
 # **House rules**, for every function in this notebook:
 #
 # * `float32` in gives `float32` out, `float64` in gives `float64` out.
-# * An argument is never changed in place.
+# * An argument is never changed in place, be it a tensor or a list.
 # * A library function that *is* the answer is forbidden: a ready-made tokenizer in section 1, `pad_sequence` in 3, `nn.RNN`, `nn.GRU` and
-#   their cells in 4, `scaled_dot_product_attention` and `nn.MultiheadAttention` in 5, `torch.multinomial` and `torch.distributions` in 6,
-#   an optimiser or a date parser in 7. A single one costs the *whole* section, so a stub is better. All of `softmax`, `logsumexp`,
-#   `cross_entropy`, `topk`, `sort`, `cumsum`, `einsum` and so on are welcome.
+#   their cells in 4, `scaled_dot_product_attention` and `nn.MultiheadAttention` in 5, `torch.multinomial`, `random.choices`,
+#   `np.random.choice` and the like in 6, an optimiser or a date parser in 7. A single one costs the *whole* section, so a stub is
+#   better. All of `softmax`, `logsumexp`, `cross_entropy`, `topk`, `sort`, `cumsum`, `einsum` and so on are welcome.
 #
 # | section | points |
 # |---|---|
@@ -42,7 +42,7 @@ import torch
 import torch.nn.functional as F
 
 # %% [markdown]
-# Three small tools that the checks use. Nothing to do here.
+# Small tools that the checks use. Nothing to do here.
 
 
 # %%
@@ -64,13 +64,23 @@ def check(says):
     return run
 
 
+def inside(thing):
+    """What stands in lists of lists, one after the other."""
+    return [leaf for part in thing for leaf in inside(part)] if isinstance(thing, (list, tuple)) else [thing]
+
+
 def call(f, *arguments, **keywords):
     """What f returns for these arguments, which it must leave as they are."""
-    tensors = [tensor for tensor in arguments if isinstance(tensor, torch.Tensor)]
-    copies = [tensor.detach().clone() for tensor in tensors]
+    before = inside(arguments)
+    copies = [leaf.detach().clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in before]
     result = f(*arguments, **keywords)
-    same = (torch.allclose(a.double(), b.double(), 0, 0, equal_nan=True) for a, b in zip(tensors, copies))
-    assert all(same), f"{f.__name__} changed its argument in place: compute a new tensor instead"
+    name, after = getattr(f, "__name__", type(f).__name__), inside(arguments)
+    same = len(before) == len(after) and all(a is b for a, b in zip(before, after))
+    assert same, f"{name} changed a list that it was given: make a new one instead"
+    for leaf, copy in zip(after, copies):
+        if isinstance(leaf, torch.Tensor):
+            same = torch.allclose(leaf.double(), copy.double(), 0, 0, equal_nan=True)
+            assert same, f"{name} changed a tensor that it was given: compute a new one instead"
     return result
 
 
@@ -100,7 +110,7 @@ def agrees(actual, expected, hint, rtol=1e-9, atol=1e-12):
 #
 # To encode, do what training did: replace the first merge wherever it occurs, then the second, … in the order in which they were learnt.
 # (The longest token that fits is *not* the same.) To decode, each id stands for some bytes; join them *all*, and only then make text of
-# them: an `é` is two bytes, and may well be cut in two tokens.
+# them: an `é` is two bytes, and may well be split between two tokens.
 
 
 # %%
@@ -195,7 +205,7 @@ def _():
 @check("encode applies the merges in the order of the list")
 def _():
     merges = [(98, 99), (97, 98), (97, 256)]  # bc, ab, abc
-    assert encode("abc", merges) == [258], (
+    assert call(encode, "abc", merges) == [258], (
         "abc: first bc, then a with it. The longest or leftmost is not the rule"
     )
     assert encode("abab", merges) == [257, 257], "abab is twice the token of (a, b)"
@@ -206,12 +216,12 @@ def _():
 def _():
     merges = train_bpe("the cat and the hat and the bat: déjà vu, déjà vu", 20)
     for text in ("the bat sat", "naïve 🦉 日本語 \x00\n", "", "e\u0301 and é"):
-        assert decode(encode(text, merges), merges) == text, (
+        assert call(decode, encode(text, merges), merges) == text, (
             f"decode(encode(text)) is not the text for {text!r}"
         )
     assert decode([195], []) == "\ufffd", "half a character is \\ufffd: errors='replace'"
     assert decode([195, 169], []) == "é", (
-        "join the bytes of all tokens first: a character may be cut in two tokens"
+        "join the bytes of all tokens first: a character may be split between two"
     )
 
 
@@ -225,14 +235,14 @@ def _():
 #
 # The $k > 0$ gives a little to what has never been seen. Without it, one unseen triple makes the probability of a whole book zero, and its
 # logarithm $-\infty$. $V$ is the size of the alphabet: all different characters of the text, and *one more* which stands for whatever is
-# not among them (a Chinese sign in an English text). So the probabilities of the characters of the text and of one unknown character sum to one.
+# not among them (a Chinese character in an English text). So the probabilities of the characters of the text and of one unknown character sum to one.
 #
 # Two fine points. $c(\text{context})$ counts the places where the context is *followed by a character*: otherwise the sum is a bit below
 # one for the last letters of the text. And what is the context of the *first* character? Read every text as if $n-1$ newlines stood in
 # front of it. (They are context only. They do not count as characters, nor make the newline part of the alphabet.)
 #
-# How good is it? Count how many **bits** it needs a character of a text that it has not seen: the mean of $-\log_2 p$. If all of $V$
-# characters were equally likely, that would be $\log_2 V$: about 6.6 here. Our texts are those that `help()` prints about the language Python.
+# How good is it? Give it a text that it has not seen, and count how many **bits per character** it needs: the mean of $-\log_2 p$. If all
+# $V$ characters were equally likely, that would be $\log_2 V$, about 6.6 here. Our texts are those that `help()` prints about Python.
 
 
 # %%
@@ -267,8 +277,9 @@ def ngram_lm(text, n, k):
 def bits_per_char(lm, text, n):
     """The mean of -log2 lm(context, char) over all characters of a text, as a float.
 
-    lm: any function like those of ngram_lm; text: str, not empty. The context of a character is the n - 1 characters
-    before it in the text; at the beginning there are fewer (none for the first), and lm fills them up.
+    lm: any function like those of ngram_lm; text: str, not empty; n: int >= 1, the n of lm. The context of a character is
+    the n - 1 characters before it in the text, at the beginning fewer (none for the first): lm fills them up. A longer
+    context does no harm, as lm looks at its last n - 1 characters only.
     """
     ### BEGIN SOLUTION
     return -sum(math.log2(lm(text[max(i - n + 1, 0) : i], char)) for i, char in enumerate(text)) / len(text)
@@ -305,6 +316,9 @@ def _():
             f"by something {total} times, and {count} times by {char!r}. V is 4: three characters and one unknown"
         )
     assert math.isclose(lm("xyzb", "a"), lm("b", "a")), "only the last n - 1 characters of the context matter"
+    assert math.isclose(ngram_lm("aab", n=1, k=1)("xy", "a"), 3 / 6), (
+        "for n=1 there is no context, so p('a') is (2 + 1) / (3 + 1 * 3) for the text 'aab' and k=1"
+    )
 
 
 @check("The probabilities sum to one, for every context and n")
@@ -326,9 +340,9 @@ def _():
         "p = 1/8 everywhere is 3 bits"
     )
     seen = []
-    bits_per_char(lambda context, char: seen.append((context[-2:], char)) or 0.5, "abcd", 3)
-    assert seen == [("", "a"), ("a", "b"), ("ab", "c"), ("bc", "d")], (
-        "lm must be asked once for each character of abcd, in order, with the two before it as context, for n=3"
+    bits_per_char(lambda context, char: seen.append((context[-2:].lstrip("\n"), char)) or 0.5, "abcd", 3)
+    assert sorted(seen) == [("", "a"), ("a", "b"), ("ab", "c"), ("bc", "d")], (
+        "for n=3, lm must be asked once for each character of abcd, with the two before it as context"
     )
 
 
@@ -336,7 +350,7 @@ def _():
 def _():
     train, test = documentation()
     bits = [bits_per_char(ngram_lm(train, n, 0.1), test, n) for n in (1, 2, 3)]
-    print("   bits a character for n = 1, 2, 3: " + ", ".join(f"{b:.2f}" for b in bits))
+    print("   bits per character for n = 1, 2, 3: " + ", ".join(f"{b:.2f}" for b in bits))
     assert bits[0] > bits[1] > bits[2], "the bits must fall from n=1 to n=3"
 
 
@@ -368,9 +382,9 @@ def pad_batch(sequences, pad=0):
 def masked_mean(x, mask):
     """The mean of each sequence over its real positions.
 
-    x: (B, T, D) float; mask: (B, T) bool, True where real. Returns (B, D) in the dtype of x; zeros for a sequence without
-    a real position. What stands in the padding, even NaN, changes neither the result nor the gradient, and the gradient
-    with respect to the padding is 0.
+    x: (B, T, D) float; mask: (B, T) bool, True where real. Returns (B, D) in the dtype of x; zeros for each sequence
+    without a real position, also if that is all of them. What stands in the padding, even NaN, changes neither the result
+    nor the gradient, and the gradient with respect to the padding is 0.
     """
     ### BEGIN SOLUTION
     real = mask[..., None]
@@ -393,7 +407,7 @@ def masked_ce(logits, targets, mask):
 # %% tags=["check"]
 @check("pad_batch pads to the right, and remembers what is real")
 def _():
-    ids, mask = pad_batch([[5, 0, 7], [], [9]], pad=0)
+    ids, mask = call(pad_batch, [[5, 0, 7], [], [9]], pad=0)
     agrees(
         ids, torch.tensor([[5, 0, 7], [0, 0, 0], [9, 0, 0]]), "each sequence at the left, pad to its right"
     )
@@ -406,7 +420,7 @@ def _():
 def _():
     torch.manual_seed(0)
     x = torch.randn(3, 6, 4, dtype=torch.float64)
-    mask = torch.arange(6) < torch.tensor([[6], [2], [0]])
+    mask = torch.tensor([[True] * 6, [True] * 2 + [False] * 4, [False] * 6])
     means = torch.stack([x[0].mean(0), x[1, :2].mean(0), torch.zeros_like(x[2, 0])])
     targets = torch.randint(4, (3, 6))
     loss = F.cross_entropy(torch.cat([x[0], x[1, :2]]), torch.cat([targets[0], targets[1, :2]]))
@@ -422,6 +436,17 @@ def _():
             (gradient,) = torch.autograd.grad(what, dirty)
             assert torch.isfinite(gradient).all(), "a NaN in the padding has got into the gradient"
             assert (gradient[~mask] == 0).all(), "the gradient with respect to the padding is not 0"
+
+
+@check("masked_mean and masked_ce: one real position, none at all, float32")
+def _():
+    torch.manual_seed(1)
+    x, targets = torch.randn(2, 3, 4), torch.randint(4, (2, 3))
+    first = torch.tensor([[True, False, False]] * 2)
+    agrees(masked_mean(x, first), x[:, 0], "the mean of one position is what stands there", 1e-5, 1e-6)
+    agrees(masked_mean(x, ~first & first), torch.zeros(2, 4), "without real positions the mean is 0")
+    hint = "masked_ce is wrong in float32, with one real position in each sequence"
+    agrees(masked_ce(x, targets, first), F.cross_entropy(x[:, 0], targets[:, 0]), hint, 1e-4, 1e-5)
 
 
 # %% [markdown]
@@ -441,7 +466,7 @@ def _():
 # The three matrices for $x$ lie on top of each other in one `w_ih`, in the order $r, z, n$; so do those for $h$, and the biases.
 #
 # A text that is too long for the memory is read in chunks: the state at the end of one is where the next begins. The values are the same as
-# if the text were read in one go. But the gradient must not run back into the last chunk, whose graph is gone: there the state is cut off.
+# if the text were read in one go. But the gradient must not run back into the chunk before, whose graph is gone: there the state is cut off.
 
 
 # %%
@@ -478,7 +503,8 @@ def detach_state(state):
     """The same state with the same values, but cut off from its graph: no gradient runs back through it.
 
     state: a tensor, or a list or tuple of states (as an LSTM has two, and a stack of layers a list of them), nested to any
-    depth. Returns the same kind of thing. The state that was handed over keeps its graph.
+    depth. Returns the same kind of thing. What was handed over stays as it was: a list keeps its parts, and they keep their
+    graph.
     """
     ### BEGIN SOLUTION
     if isinstance(state, torch.Tensor):
@@ -499,7 +525,7 @@ def _():
     agrees(
         states,
         expected,
-        "the states of rnn_forward are wrong: does each step begin with the state of the last?",
+        "the states of rnn_forward are wrong: does each step begin with the state of the step before?",
     )
     agrees(last, expected[:, -1], "rnn_forward returns (all states, the last state)")
     g = torch.randn(2, 7, 5).double()
@@ -516,6 +542,12 @@ def _():
         library(x[:, 0], h),
         "gru_cell differs from torch.nn.GRUCell: order r, z, n; r is multiplied onto W_hn h + b_hn; z keeps the *old* state",
     )
+    small = [tensor.detach().float() for tensor in (x[:, 0], h, *library.parameters())]
+    expected = library.float()(*small[:2]).detach()
+    agrees(gru_cell(*small), expected, "gru_cell is wrong in float32", rtol=1e-4, atol=1e-5)
+    small = [tensor.detach().float() for tensor in (x, h, w_ih, w_hh, b_ih + b_hh)]
+    expected = states.detach().float()
+    agrees(rnn_forward(*small)[0], expected, "rnn_forward is wrong in float32", rtol=1e-4, atol=1e-5)
 
 
 @check("Chunk by chunk is the same as in one go, and detach_state cuts the graph")
@@ -532,7 +564,7 @@ def _():
     alone = detach_state(h)
     assert not alone.requires_grad, "a gradient still runs back through what detach_state returns"
     assert h.requires_grad, "detach_state must cut off what it returns, not its argument"
-    a, b = detach_state([(h, h * 2), h])[0]
+    a, b = call(detach_state, [(h, h * 2), h])[0]
     assert torch.equal(b, h * 2), "a nested state has changed its values"
     assert not any(part.requires_grad for part in (a, b)), "nested states must be cut off too"
 
@@ -562,9 +594,10 @@ def attention(q, k, v, mask=None):
     q: (..., T, d); k: (..., S, d); v: (..., S, e), float, with any number of dimensions in front, which are the same for all three.
     mask: None, or bool and broadcastable to (..., T, S), True where the query *may* look.
 
-    Returns (output, weights) of shapes (..., T, e) and (..., T, S). Each row of weights sums to one, and is exactly 0
-    where the mask is False. If a row of the mask is False everywhere, its output, its weights and all gradients are
-    finite; which numbers is up to you. Scores of size 1000 do not overflow.
+    Returns (output, weights) of shapes (..., T, e) and (..., T, S). Where a row of the mask has at least one True (or there
+    is no mask), the row of weights sums to one, and is exactly 0 where the mask is False. Where a row of the mask is False
+    everywhere, its output, its weights and all gradients are finite; which numbers is up to you. Scores of size 1000 do not
+    overflow, be they masked or not.
     """
     ### BEGIN SOLUTION
     scores = q @ k.mT / math.sqrt(q.shape[-1])
@@ -628,6 +661,20 @@ def _():
             expected,
             "the output is wrong: is the scale 1/sqrt(d), d = 4 here, and the mask before the softmax?",
         )
+    small = [part.float() for part in (q, k, v)]
+    hint = "wrong in float32"
+    agrees(attention(*small)[0], attention(q, k, v)[0].float(), hint, rtol=1e-4, atol=1e-5)
+
+
+@check("A masked key takes nothing from the others, however well it fits")
+def _():
+    torch.manual_seed(2)
+    q, k, v = torch.rand(3, 4).double(), torch.randn(5, 4).double(), torch.randn(5, 6).double()
+    k[2] = 2000
+    there = torch.tensor([True, True, False, True, True])
+    output, _ = call(attention, q, k, v, there[None])
+    hint = "the mask comes before the softmax: after it, the masked key has taken all the attention already"
+    agrees(output, attention(q, k[there], v[there])[0], hint)
 
 
 @check("attention stays finite where a query may look nowhere")
@@ -643,7 +690,8 @@ def _():
 
 @check("causal_mask lets nothing look ahead")
 def _():
-    agrees(causal_mask(4), torch.ones(4, 4).tril().bool(), "row i is True up to and including column i")
+    rows = [[j in range(i + 1) for j in range(4)] for i in range(4)]
+    agrees(causal_mask(4), torch.tensor(rows), "row i is True up to and including column i")
 
 
 @check("MultiHead agrees with PyTorch's, and mixes no positions")
@@ -752,14 +800,15 @@ def keep_top_p(logits, p):
     """The logits with all but the nucleus of each row set to -inf.
 
     logits: (..., V) float, all different; 0 < p <= 1. The nucleus is the smallest set of the most probable tokens whose
-    probabilities sum to p or more, so at least one token; with p = 1 all stay. Same shape and dtype, and the order of the
-    tokens is as it was.
+    probabilities sum to p or more, so at least one token. p = 1 keeps everything, also tokens so improbable that the sum,
+    which is rounded, reaches 1 without them. Same shape and dtype, and the order of the tokens is as it was.
     """
     ### BEGIN SOLUTION
-    ordered, order = logits.sort(dim=-1, descending=True)
+    ordered, order = logits.sort(descending=True)
     probabilities = ordered.softmax(-1)
     before = probabilities.cumsum(-1) - probabilities  # what has been collected before this token
-    return ordered.masked_fill(before >= p, -math.inf).gather(-1, order.argsort(-1))
+    gone = (before >= p) & (p < 1)
+    return ordered.masked_fill(gone, -math.inf).gather(-1, order.argsort(-1))
     ### END SOLUTION
 
 
@@ -767,12 +816,13 @@ def draw(probabilities, n):
     """n independent random tokens: token i with probability probabilities[i].
 
     probabilities: (V,) float, sums to one; some may be 0, and those are never drawn. Returns (n,) int64.
-    Any random generator will do (torch.rand, NumPy's, …), but neither torch.multinomial nor the like. It must not be
-    seeded anew in each call: two calls give different tokens.
+    Random numbers may come from anywhere (torch.rand, NumPy, random.random, …), but the choice is yours to make: neither
+    torch.multinomial nor torch.distributions, random.choices, np.random.choice or the like. Nothing may be seeded anew in
+    each call: two calls give different tokens.
     """
     ### BEGIN SOLUTION
-    waiting = -torch.rand(n, len(probabilities), dtype=torch.float64).log()  # exponentially distributed
-    return (probabilities / waiting).argmax(-1)  # the race is won in proportion to the speed
+    waiting = -torch.rand(n, len(probabilities)).log()  # exponentially distributed
+    return (probabilities / waiting).argmax(1)  # the race is won in proportion to the speed
     ### END SOLUTION
 
 
@@ -787,6 +837,9 @@ def _():
         agrees(call(tempered, LOGITS, temperature), (LOGITS / temperature).softmax(0), hint)
     best = torch.tensor([0.0, 1, 0, 0, 0]).double()
     agrees(call(tempered, LOGITS, 0), best, "temperature 0: all probability on the largest logit")
+    agrees(tempered(LOGITS.float(), 0), best.float(), "temperature 0 is wrong in float32")
+    small = LOGITS.float()
+    agrees(tempered(small, 0.5), (small / 0.5).softmax(0), "tempered is wrong in float32", 1e-4, 1e-6)
 
 
 @check("keep_top_k and keep_top_p keep exactly the right tokens")
@@ -812,6 +865,17 @@ def _():
         assert kept(keep_top_p, p) == expected, (
             f"top-p of [.1 .4 .2 .25 .05] with p={p} keeps {kept(keep_top_p, p)}: the token that reaches p stays"
         )
+    peaked = torch.tensor([-20.0, 0.0, -30.0])
+    agrees(
+        call(keep_top_p, peaked, 1.0),
+        peaked,
+        "p = 1 keeps everything, also in float32, where the best of [-20, 0, -30] alone has the probability 1",
+    )
+    agrees(
+        call(keep_top_k, peaked, 2),
+        torch.tensor([-20.0, 0.0, -math.inf]),
+        "top-2 of [-20, 0, -30] in float32",
+    )
 
 
 @check("draw follows the probabilities")
@@ -852,36 +916,41 @@ def _():
 # the target shifted by one place, with `BEGIN` in front. (Forget the shift, and it learns to copy: a perfect loss, and nonsense as soon as it is
 # alone.) When it writes on its own, in `translate`, it is fed its own most likely character.
 #
-# You write the network: `date_loss` and `translate`. Parameters, batches and the optimiser are ours, so there is nothing to tune. The two functions
+# You write the network: `date_loss` and `translate`. It rests on your `gru_cell` (section 4) and your `attention` (section 5): if their checks do
+# not say `✓`, mend those first. Parameters, batches and the optimiser are ours, so there is nothing to tune. The two functions
 # `read_dates` and `write_dates` are a way to share the work between both; nobody looks at them, so change them as you like. What counts, on new dates:
 #
 # * at least 70% of them right in all ten characters (4 points), 80% (3 more), 88% (3 more);
 # * the year looks at the year, be it in front or at the end: 60% of the attention in the first four steps is on its digits (2);
-# * extra padding changes nothing; an untrained network's loss is right; the shift is there (1 each).
+# * extra padding changes nothing; an untrained network's loss is right, and depends on every parameter; the shift is there (1 each).
 
 # %%
 PAD, BEGIN, HIDDEN = 0, 11, 48
 
 
 def read_dates(params, source):
-    """The memory (B, L, 2 * HIDDEN) of a batch of sources (B, L), and the writer's first state (B, HIDDEN)."""
+    """The memory (B, L, 2 * HIDDEN) of a batch of sources (B, L), and the writer's first state (B, HIDDEN).
+
+    The two readers are your gru_cell, with params["forward"] and params["backward"].
+    """
     ### BEGIN SOLUTION
     x, real = params["source"][source].unbind(1), (source != PAD)[..., None].unbind(1)
     places = range(len(x))
     memory, last = [], []
     for reader, order in (("forward", places), ("backward", reversed(places))):
-        states, h = {}, x[0].new_zeros(len(source), HIDDEN)
+        states, h = {}, torch.zeros(len(source), HIDDEN)
         for place in order:
             h = states[place] = torch.where(real[place], gru_cell(x[place], h, *params[reader]), h)
         memory.append(torch.stack([states[place] for place in places], 1))
         last.append(h)
-    return torch.cat(memory, -1), torch.tanh(torch.cat(last, -1) @ params["start"].T)
+    return torch.cat(memory, -1), torch.tanh(torch.cat(last, 1) @ params["start"].T)
     ### END SOLUTION
 
 
 def write_dates(params, memory, mask, state, before):
     """Some steps of the writer: fed with the tokens `before` (B, T), it starts in `state`.
 
+    The writer is your gru_cell with params["writer"], and looks back with your attention.
     memory: (B, L, 2 * HIDDEN); mask: (B, L), True where the source is real; state: (B, HIDDEN).
     Returns the logits (B, T, 11), the attention weights (B, T, L) and the last state.
     """
@@ -971,8 +1040,8 @@ def some_dates(dice, n):
 
 def as_ids(texts, ids):
     """Texts as a tensor of ids, padded with 0 at the right."""
-    longest = max(map(len, texts))
-    return torch.tensor([[ids[c] for c in text] + [PAD] * (longest - len(text)) for text in texts])
+    ids, longest = ids | {"\0": PAD}, max(map(len, texts))
+    return torch.tensor([[ids[c] for c in text.ljust(longest, "\0")] for text in texts])
 
 
 def fresh_parameters(source_ids, E=24, H=HIDDEN):
@@ -1024,22 +1093,27 @@ def _():
     texts, targets = some_dates(dice, 5)
     source, target = as_ids(texts, source_ids), as_ids(targets, target_ids)
 
-    params["target"].requires_grad_()
+    names = [name for name, value in params.items() for _ in (value if isinstance(value, list) else [value])]
+    weights = [tensor.requires_grad_() for tensor in leaves(params)]
     loss = date_loss(params, source, target)
     assert isinstance(loss, torch.Tensor), "the loss is a scalar tensor"
     assert loss.shape == (), f"the loss is a scalar, not of shape {tuple(loss.shape)}"
-    (gradient,) = torch.autograd.grad(loss, params["target"])
-    assert gradient[BEGIN].any(), "BEGIN was never fed in"
-    target[:, -1] = target_ids[
-        "-"
-    ]  # a date cannot end so, but then this id stands in the last place and others
-    target[:, :-1][target[:, :-1] == target_ids["-"]] = target_ids["0"]
+    assert loss.requires_grad, "the loss has no gradient: detach, .item() and .data cut it off"
+    gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+    for name, gradient in zip(names, gradients):
+        used = gradient is not None and gradient.any()
+        assert used, (
+            f'params["{name}"], or a part of it, has no effect on the loss: compare with the formulas'
+        )
+    assert gradients[names.index("target")][BEGIN].any(), "BEGIN was never fed in"
+    dash = target_ids["-"]  # no date ends with it, but here it stands in the last place, and in no other
+    target[:, :-1][target[:, :-1] == dash] = target_ids["0"]
+    target[:, -1] = dash
     (gradient,) = torch.autograd.grad(date_loss(params, source, target), params["target"])
-    assert not gradient[target_ids["-"]].any(), (
-        "the last character of the target was fed in: the shift is missing"
-    )
+    assert not gradient[dash].any(), "the last character of the target was fed in: the shift is missing"
 
-    params = {key: value if isinstance(value, list) else value.detach() for key, value in params.items()}
+    for tensor in weights:
+        tensor.requires_grad_(False)
     wider = torch.cat([source, torch.zeros(5, 3, dtype=torch.long)], 1)
     hint = "three more places of padding change it: do they change a state, or get attention?"
     agrees(date_loss(params, wider, target), date_loss(params, source, target), hint, rtol=1e-4, atol=1e-5)
@@ -1052,6 +1126,7 @@ def _():
 
 @check("It learns to write dates")
 def _():
+    trained_whisperer.cache_clear()  # your code may be another one than last time
     params, source_ids, target_ids = trained_whisperer()
     texts, targets = some_dates(random.Random(3), 500)
     with torch.no_grad():
@@ -1105,7 +1180,7 @@ def figure():
         left.plot(orders, bits, style, color=colour, label=name, linewidth=2)
     left.set(
         title="What a counting model knows (k = 0.01)",
-        xlabel="n: characters that it looks at, with the predicted one",
+        xlabel="n (the predicted character and the n − 1 before it)",
         ylabel="bits per character",
         ylim=(0, 5),
     )

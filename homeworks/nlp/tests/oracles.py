@@ -40,6 +40,13 @@ def kind(value: Any) -> str:
     return "None (is a return missing?)" if value is None else f"a {type(value).__name__}"
 
 
+def left_alone(submission: Any, name: str, *arguments: Any) -> Any:
+    """What the function of that name returns for arguments whose lists it must leave as they are."""
+    result, same = submission.support.watched(getattr(submission, name), *arguments)
+    check(same is True, f"{name} changed a list that it was given: make a new one instead")
+    return result
+
+
 def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
     """Standard normal float64 numbers."""
     return torch.randn(*shape, generator=generator, dtype=torch.float64)

@@ -5,7 +5,7 @@ import math
 import torch
 from oracles import assert_right, kind, normal
 
-from grading.judge import assert_tensor, check, weight
+from grading.judge import assert_close, assert_tensor, check, weight
 
 SHAPES = ((2, 3, 5, 4), (2, 3, 7, 4), (2, 3, 7, 6))  # of q, k, v: T = 5, S = 7, d = 4, e = 6
 WIDTH, HEADS, LENGTH = 12, 3, 5
@@ -65,7 +65,7 @@ def test_rows_sum_to_one(submission, generator):
     )
 
 
-@weight(2)
+@weight(4)
 def test_output(submission, generator):
     """The output is softmax(q k^T / sqrt(d)) v, for any number of dimensions in front."""
     q, k, v = given(generator)
@@ -81,7 +81,7 @@ def test_output(submission, generator):
     check(torch.allclose(output, oracle(*single)[0], rtol=1e-4, atol=1e-5), f"wrong in float32: {hint}")
 
 
-@weight(2)
+@weight(4)
 def test_mask(submission, generator):
     """A place where the mask is False gets no weight at all, and the others share the whole."""
     q, k, v = given(generator)
@@ -100,7 +100,25 @@ def test_mask(submission, generator):
     assert_right(output, expected[0], hint="the weights are right, the output is not: weights @ v")
 
 
-@weight(1)
+@weight(4)
+def test_masked_key_of_a_large_score(submission, generator):
+    """A key that is masked takes nothing from the others, even if its score is above 1000 and theirs are small."""
+    q, k, v = given(generator)
+    q, k[..., -1, :] = q.abs() + 1, 500
+    mask = some_mask(generator, 2, 3, 5, 7)
+
+    output, weights = attend(submission, q, k, v, mask)
+
+    hint = (
+        "the mask comes *before* the softmax (scores of -inf or -1e9). After it, the masked key has taken all the "
+        "attention already, and dividing by what is left cannot bring it back"
+    )
+    for actual, expected in zip((weights, output), reversed(oracle(q, k, v, mask)), strict=True):
+        check(torch.isfinite(actual).all(), f"there is a NaN or an infinity. Hint: {hint}")
+        assert_close(actual, expected, rtol=1e-9, atol=1e-11, hint=hint)
+
+
+@weight(2)
 def test_masks_of_other_shapes(submission, generator):
     """A mask may be smaller than the weights: one for all queries, or one for all sentences and heads."""
     q, k, v = given(generator)
@@ -113,7 +131,7 @@ def test_masks_of_other_shapes(submission, generator):
         )
 
 
-@weight(1)
+@weight(2)
 def test_row_without_a_place_to_look(submission, generator):
     """If a query may look nowhere, its output, its weights and all gradients are finite; other queries are as ever."""
     q, k, v = (part.requires_grad_() for part in given(generator))
@@ -141,7 +159,7 @@ def test_row_without_a_place_to_look(submission, generator):
         check(torch.isfinite(gradient).all(), f"the values are finite, but a gradient is not. Hint: {hint}")
 
 
-@weight(1)
+@weight(2)
 def test_gradient_and_large_scores(submission, generator):
     """The gradients with respect to q, k and v are right, and scores of size 1000 do not overflow."""
     q, k, v = given(generator)
@@ -154,16 +172,21 @@ def test_gradient_and_large_scores(submission, generator):
         check(output.requires_grad, "the output has no gradient: detach, .data and NumPy cut it off")
         check(
             torch.isfinite(output).all(),
-            "exp overflows for large scores: use softmax, which subtracts the maximum",
+            "a NaN or an infinity: exp overflows for large scores (use softmax, which subtracts the maximum), or "
+            "the weights are masked, and divided by what is left, only after the softmax",
         )
         gradients = torch.autograd.grad(output, theirs, cotangent, allow_unused=True)
         expected = torch.autograd.grad(oracle(*ours, mask)[0], ours, cotangent)
         for name, actual, right in zip("qkv", gradients, expected, strict=True):
             check(actual is not None, f"there is no gradient with respect to {name}")
-            assert_right(actual, right, hint=f"the gradient with respect to {name} is wrong")
+            hint = (
+                f"the gradient with respect to {name} is wrong"
+                + " for scores of size 1000: is the mask *before* the softmax?" * (scale > 1)
+            )
+            assert_close(actual, right, rtol=1e-9, atol=1e-11, hint=hint)
 
 
-@weight(1)
+@weight(2)
 def test_causal_mask(submission):
     """In causal_mask, position i may look at itself and at what is before it, and at nothing after it."""
     for length in (1, 2, 6):
@@ -206,7 +229,7 @@ def heads_oracle(x, w_in, w_out, mask=None):
     return torch.cat(outputs, -1) @ w_out.T
 
 
-@weight(1)
+@weight(2)
 def test_heads(submission, generator):
     """MultiHead is attention for each head on its own part of queries, keys and values, with its own sqrt(d)."""
     forward, w_in, w_out = multi_head(submission, generator)
@@ -255,7 +278,7 @@ def test_no_look_ahead(submission, generator):
     assert_right(changed[:, :3], y[:, :3], hint=hint)
 
 
-@weight(2)  # the 2 points for the prediction, which asks nothing of attention
+@weight(4)  # of 30: the 2 points for the prediction, which asks nothing of attention
 def test_prediction(submission):
     """Predict, then run: how soft is a choice among 32 random keys without the scale."""
     answers = submission.ANSWERS

@@ -4,7 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from oracles import assert_right, normal
+from oracles import assert_right, left_alone, normal
 
 from grading.judge import assert_tensor, check, weight
 
@@ -53,6 +53,17 @@ def test_mask_knows_what_is_real(submission, rng):
         _, mask = padded(submission, batch, pad)
         expected = lengths_mask([len(sequence) for sequence in batch], 9)
         check(torch.equal(mask, expected), "the mask goes by the length of each sequence, not by ids != pad")
+
+
+@weight(1)
+def test_lists_are_left_alone(submission, rng):
+    """pad_batch leaves the lists that it is given as they were, and pads in new ones."""
+    batch = sequences(rng)
+    ids, _ = padded(submission, batch)
+
+    again, _ = left_alone(submission, "pad_batch", batch)
+
+    check(torch.equal(again, ids), "pad_batch gives something else for the same sequences")
 
 
 def batch(generator, rubbish=None):
@@ -106,7 +117,7 @@ def test_masked_mean(submission, generator):
 
 @weight(1)
 def test_masked_mean_of_nothing(submission, generator):
-    """A sequence without a real position has the mean 0, beside others that have one."""
+    """A sequence without a real position has the mean 0, whether others have one or not."""
     x, _, mask, _ = batch(generator)
 
     result = mean(submission, x, mask)
@@ -118,6 +129,22 @@ def test_masked_mean_of_nothing(submission, generator):
     assert_right(
         result[0], x[0].mean(0), hint="the sequences beside an empty one must be as they would be alone"
     )
+    nothing = mean(submission, x, torch.zeros_like(mask))
+    check(
+        torch.equal(nothing, torch.zeros_like(nothing)),
+        "where all sequences are padding only, all means are 0",
+    )
+
+
+@weight(1)
+def test_masked_mean_of_one(submission, generator):
+    """The mean of a sequence with one real position is what stands there."""
+    x = normal(generator, 4, 6, 5)
+
+    result = mean(submission, x, lengths_mask([1, 1, 1, 1], 6))
+
+    hint = "divide by the number of real positions of the sequence, also where that is 1"
+    assert_right(result, x[:, 0], hint=hint)
 
 
 @weight(1)
@@ -157,6 +184,8 @@ def test_masked_ce(submission, generator):
     assert_right(
         loss(submission, logits, targets, full), expected, hint="it is wrong where nothing is padding"
     )
+    single = loss(submission, logits.float(), targets, full)
+    check(torch.allclose(single, expected.float(), rtol=1e-4, atol=1e-5), "masked_ce is wrong in float32")
 
 
 @weight(1)

@@ -1,6 +1,6 @@
 """Byte-pair encoding: which pairs are merged, in which order they are applied, and that no text is lost."""
 
-from oracles import encoded, kind, merged, merges_of, text_without_ties, whole, words
+from oracles import encoded, kind, left_alone, merged, merges_of, text_without_ties, whole, words
 
 from grading.judge import check, weight
 
@@ -196,6 +196,20 @@ def test_round_trip(submission, rng):
             actual == text,
             "decode(encode(text)) is another text. Is it UTF-8 in both directions, and all of it?",
         )
+
+
+@weight(1)
+def test_lists_are_left_alone(submission, rng):
+    """encode leaves its list of merges as it was, and decode its lists of ids and of merges."""
+    merges = pairs_of(words(rng, "abcde", 60), 8)
+    text = words(rng, "abcde", 10)
+
+    ids = left_alone(submission, "encode", text, merges)
+    check(
+        ids == encoded(text, merges), "replace each merge of the list wherever it occurs, the first one first"
+    )
+    back = left_alone(submission, "decode", encoded(text, merges), merges)
+    check(back == text, "decode(encode(text)) is another text")
 
 
 @weight(1)

@@ -29,6 +29,7 @@ MONTHS = (
     "November",
     "December",
 )
+# The weights are half points: they sum to 30.
 KNOWN = {}  # "trained": parameters and ids, "examined": the result; in this submission's own process of the judge
 
 
@@ -42,19 +43,19 @@ def test_it_can_be_trained(submission, rng, generator):
 # Without attention: with the mean of the memory as context .014 to .034, with its last place .010 to .022 (10 draws).
 
 
-@weight(4)
+@weight(8)
 def test_seventy_percent(submission, rng, generator):
     """Of new dates, at least 70% are right in all ten characters."""
     assert_exact(0.70, submission, rng, generator)
 
 
-@weight(3)
+@weight(6)
 def test_eighty_percent(submission, rng, generator):
     """Of new dates, at least 80% are right in all ten characters."""
     assert_exact(0.80, submission, rng, generator)
 
 
-@weight(3)
+@weight(6)
 def test_eighty_eight_percent(submission, rng, generator):
     """Of new dates, at least 88% are right in all ten characters."""
     assert_exact(0.88, submission, rng, generator)
@@ -62,7 +63,7 @@ def test_eighty_eight_percent(submission, rng, generator):
 
 # Of the attention of the year's four digits, on the year: reference .995 mean, .003 std, .991 min over 12 draws;
 # untrained or averaging .34 to .36, always at the last place 0 (but .85 if all dates are taken together).
-@weight(2)
+@weight(4)
 def test_year_looks_at_the_year(submission, rng, generator):
     """While it writes the year, at least 60% of the attention is on the year, be it in front or at the end."""
     _, on_year = examined(submission, rng, generator)
@@ -91,6 +92,23 @@ def test_loss_of_known_logits(submission, rng, generator):
 
 
 @weight(1)
+def test_every_parameter_takes_part(submission, rng, generator):
+    """Every parameter of the network has an effect on the loss: readers, start, query, key, writer and output."""
+    dice = random.Random(int(rng.integers(1 << 60)))
+    source_ids, target_ids = alphabets(dice)
+    params = with_gradient(parameters(generator, len(source_ids) + 1))
+    source, target, _ = batch(dice, 7, source_ids, target_ids)
+
+    loss = loss_of(submission, params, source, target)
+
+    gradients = torch.autograd.grad(loss, leaves(params), allow_unused=True)
+    names = [name for name, value in params.items() for _ in leaves({name: value})]
+    for name, gradient in zip(names, gradients, strict=True):
+        used = gradient is not None and gradient.any()
+        check(used, f'params["{name}"], or a part of it, was left out: go through the formulas once more')
+
+
+@weight(2)
 def test_writer_is_fed_the_character_before(submission, rng, generator):
     """In training the writer is fed BEGIN and then the true characters, each one step after its own: never the last."""
     dice = random.Random(int(rng.integers(1 << 60)))
@@ -118,7 +136,7 @@ def test_writer_is_fed_the_character_before(submission, rng, generator):
     check(fed[BEGIN], "the row BEGIN was not fed in: it goes in front of the shifted target")
 
 
-@weight(1)
+@weight(2)
 def test_padding_changes_nothing(submission, rng, generator):
     """More padding at the right of the sources changes neither the loss nor the attention, and gets none of it."""
     dice = random.Random(int(rng.integers(1 << 60)))

@@ -1,7 +1,7 @@
 """States: a tanh network through time, a GRU step in PyTorch's convention, and where the gradient is cut off."""
 
 import torch
-from oracles import assert_right, kind, normal
+from oracles import assert_right, kind, left_alone, normal
 
 from grading.judge import assert_tensor, check, weight
 
@@ -202,3 +202,12 @@ def test_detached_structures(submission, generator):
 
     for state in ((a, b), [a, b, c], [(a, b), (c, a)], ([a, (b, [c])],)):
         assert_cut_off(submission.detach_state(state), state)
+
+
+@weight(1)
+def test_lists_are_left_alone(submission, generator):
+    """A list that is given to detach_state keeps its states and their graph; what comes back is a new list."""
+    a, b, c = (normal(generator, B, H).requires_grad_() for _ in range(3))
+
+    for state in ([a, b], [(a, b), [c]], ([c, a],)):
+        assert_cut_off(left_alone(submission, "detach_state", state), state)

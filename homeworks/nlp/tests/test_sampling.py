@@ -65,6 +65,8 @@ def test_temperature_of_zero(submission, generator):
     assert_right(
         actual, expected, hint="dividing by 0 gives NaN: at temperature 0, 1 for the largest logit, else 0"
     )
+    single = ask(submission, "tempered", logits.float(), 0)
+    check(torch.equal(single, expected.float()), "wrong in float32 at temperature 0")
 
 
 @weight(1)
@@ -90,6 +92,8 @@ def test_top_k(submission, generator):
         assert_kept(ask(submission, "keep_top_k", logits, k), logits, rank < k, hint)
     actual = ask(submission, "keep_top_k", logits, 20)
     assert_kept(actual, logits, rank < 20, "if k is larger than the number of tokens, all stay")
+    single = logits.float()
+    assert_kept(ask(submission, "keep_top_k", single, 3), single, rank < 3, "top-k is wrong in float32")
 
 
 @weight(3)
@@ -128,6 +132,27 @@ def test_top_p_extremes(submission, generator):
         before < 0.7251,
         "sort, softmax and sum go along the last dimension, for each row alone",
     )
+
+
+@weight(1)
+def test_top_p_of_one(submission, generator):
+    """With p = 1 all tokens stay, also where rounding makes the sum 1 before the last of them."""
+    steps = 15 + 5 * torch.rand(4, 7, generator=generator)
+    order = torch.rand(4, 7, generator=generator).argsort(-1)
+    logits = -steps.cumsum(-1).gather(-1, order)
+
+    for peaked in (logits, logits.double() * 4):
+        best = peaked == peaked.amax(-1, keepdim=True)
+        actual = ask(submission, "keep_top_p", peaked, 0.5)
+        assert_kept(
+            actual,
+            peaked,
+            best,
+            "with p = 0.5 only the first one of these stays, whose probability is almost 1",
+        )
+        hint = "p = 1 keeps everything: the sum of rounded probabilities may reach 1 early, so treat p = 1 by itself"
+        actual = ask(submission, "keep_top_p", peaked, 1.0)
+        assert_kept(actual, peaked, torch.ones_like(peaked, dtype=torch.bool), hint)
 
 
 def drawn(submission, probabilities, n=DRAWS):

@@ -116,6 +116,11 @@ def bits_per_char(lm, text, n):
     return -total / len(text)
 
 
+# %% [ngram] all of the text before as context
+def bits_per_char(lm, text, n):
+    return sum(-math.log2(lm(text[:i], char)) for i, char in enumerate(text)) / len(text)
+
+
 # %% [ngram] logs by torch, context filled up by the caller, keywords
 def bits_per_char(lm, text, n):
     padded = "\n" * (n - 1) + text
@@ -159,6 +164,18 @@ def masked_ce(logits, targets, mask):
                 total = total + logits[i, t].logsumexp(0) - logits[i, t, targets[i, t]]
                 count += 1
     return total / count
+
+
+# %% [batching] copies that grow, tokens put in one by one
+def pad_batch(sequences, pad=0):
+    rows = [list(sequence) for sequence in sequences]
+    longest = max(map(len, rows))
+    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for row, real in zip(rows, mask):
+        real[: len(row)] = True
+        while len(row) < longest:
+            row.append(pad)
+    return torch.tensor(rows), mask
 
 
 # %% [batching] masked_fill, einsum and ignore_index
@@ -314,6 +331,8 @@ def keep_top_k(logits, k):
 
 
 def keep_top_p(logits, p):
+    if p == 1:
+        return logits
     probabilities, order = logits.softmax(-1).sort(-1, descending=True)
     gone = probabilities.cumsum(-1) >= p
     gone = torch.cat([torch.zeros_like(gone[..., :1]), gone[..., :-1]], -1)
@@ -341,7 +360,7 @@ def keep_top_p(logits, p):
     for row in rows:
         probabilities, total = row.softmax(0), 0.0
         for token in row.argsort(descending=True).tolist():
-            if total >= p:
+            if p < 1 and total >= p:
                 row[token] = -math.inf
             total += probabilities[token].item()
     return rows.reshape(logits.shape)
@@ -350,6 +369,16 @@ def keep_top_p(logits, p):
 def draw(probabilities, n):
     gumbel = -torch.log(-torch.log(torch.rand(n, probabilities.numel(), dtype=torch.float64)))
     return (probabilities.double().log() + gumbel).max(1)[1]
+
+
+# %% [sampling] the sum of the tokens that are more probable, without sorting
+def keep_top_p(logits, p):
+    if p >= 1:
+        return logits.clone()
+    probabilities = logits.softmax(-1)
+    better = logits[..., None, :] > logits[..., :, None]
+    before = (probabilities[..., None, :] * better).sum(-1)
+    return logits.where(before < p, -math.inf)
 
 
 # %% [sampling] a loop over Python's own random numbers

@@ -217,6 +217,28 @@ def decode(ids, merges):
     return b"".join(tokens[i] for i in ids).decode(errors="replace")
 
 
+# %% [bpe] decode uses up the ids that it is given
+# says: changed a list
+def decode(ids, merges):
+    tokens = [bytes([i]) for i in range(256)]
+    for left, right in merges:
+        tokens.append(tokens[left] + tokens[right])
+    data = b""
+    while ids:
+        data += tokens[ids.pop(0)]
+    return data.decode(errors="replace")
+
+
+# %% [bpe] encode uses up the merges that it is given
+# says: changed a list
+def encode(text, merges):
+    ids, new = list(text.encode()), 256
+    while merges:
+        ids = replace(ids, merges.pop(0), new)
+        new += 1
+    return ids
+
+
 # %% [ngram] no smoothing
 # says: an unknown character
 def ngram_lm(text, n, k):
@@ -462,6 +484,13 @@ def ngram_lm(text, n, k):
     return lm
 
 
+# %% [ngram] an unknown character has the share 1 / V in every context
+# says: counted 0 times
+def ngram_lm(text, n, k, model=ngram_lm):
+    lm, known = model(text, n, k), {*text}
+    return lambda context, char: lm(context, char) if char in known or char == "\n" else 1 / (len(known) + 1)
+
+
 # %% [ngram] natural logarithms
 # says: base 2
 def bits_per_char(lm, text, n):
@@ -526,6 +555,15 @@ def pad_batch(sequences, pad=0):
     return ids, torch.tensor([[i >= len(s) for i in range(longest)] for s in sequences])
 
 
+# %% [batching] the caller's own lists are padded
+# says: changed a list
+def pad_batch(sequences, pad=0):
+    lengths = [len(s) for s in sequences]
+    for s in sequences:
+        s.extend([pad] * (max(lengths) - len(s)))
+    return torch.tensor(sequences), torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+
 # %% [batching] padding counts in the mean
 # says: not by T
 def masked_mean(x, mask):
@@ -550,6 +588,20 @@ def masked_mean(x, mask):
     return torch.where(mask[..., None], x, 0).sum(1) / mask.sum(1, keepdim=True)
 
 
+# %% [batching] divided by two at least
+# says: also where that is 1
+def masked_mean(x, mask):
+    return torch.where(mask[..., None], x, 0).sum(1) / mask.sum(1, keepdim=True).clamp(min=2)
+
+
+# %% [batching] nothing but padding is not thought of
+# says: masked_mean of (B, T, D) is (B, D)
+def masked_mean(x, mask):
+    if not mask.any():
+        return x.new_zeros(x.shape[-1])
+    return torch.where(mask[..., None], x, 0).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
 # %% [batching] a tiny number below instead of a branch
 # says: number in this sequence
 def masked_mean(x, mask):
@@ -569,6 +621,12 @@ def masked_mean(x, mask):
 def masked_ce(logits, targets, mask):
     logits = torch.where(mask[..., None], logits, 0)
     return F.cross_entropy(logits.flatten(0, 1), torch.where(mask, targets, 0).flatten())
+
+
+# %% [batching] the loss is always float64
+# says: in the dtype of the logits
+def masked_ce(logits, targets, mask):
+    return F.cross_entropy(logits[mask].double(), targets[mask])
 
 
 # %% [batching] a sum instead of a mean
@@ -733,6 +791,18 @@ def detach_state(state):
     return state
 
 
+# %% [recurrent] the detached states are put into the caller's list
+# says: changed a list
+def detach_state(state):
+    if isinstance(state, torch.Tensor):
+        return state.detach()
+    if isinstance(state, tuple):
+        return tuple(detach_state(part) for part in state)
+    for i, part in enumerate(state):
+        state[i] = detach_state(part)
+    return state
+
+
 # %% [recurrent] the state is reset instead of detached
 # says: not reset
 def detach_state(state):
@@ -829,6 +899,36 @@ def attention(q, k, v, mask=None):
     weights = scores_of(q, k, None).softmax(-1)
     if mask is not None:
         weights = weights * mask
+    return weights @ v, weights
+
+
+def scores_of(q, k, mask, divisor=None):
+    scores = q @ k.mT / (math.sqrt(q.shape[-1]) if divisor is None else divisor)
+    return scores if mask is None else scores.masked_fill(~mask, -1e9)
+
+
+# %% [attention] the mask after the softmax, then divided by what is left
+# says: taken all the attention already
+def attention(q, k, v, mask=None):
+    weights = scores_of(q, k, None).softmax(-1)
+    if mask is not None:
+        weights = weights * mask
+        weights = weights / weights.sum(-1, keepdim=True)
+    return weights @ v, weights
+
+
+def scores_of(q, k, mask, divisor=None):
+    scores = q @ k.mT / (math.sqrt(q.shape[-1]) if divisor is None else divisor)
+    return scores if mask is None else scores.masked_fill(~mask, -1e9)
+
+
+# %% [attention] the mask after the softmax, divided by what is left or a little more
+# says: taken all the attention already
+def attention(q, k, v, mask=None):
+    weights = scores_of(q, k, None).softmax(-1)
+    if mask is not None:
+        weights = weights * mask
+        weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
     return weights @ v, weights
 
 
@@ -1097,6 +1197,14 @@ def tempered(logits, temperature):
     return (logits / (temperature or 1)).softmax(-1)
 
 
+# %% [sampling] float64 at temperature 0, whatever came in
+# says: keeps the shape and dtype
+def tempered(logits, temperature):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(-1), logits.shape[-1]).double()
+    return (logits / temperature).softmax(-1)
+
+
 # %% [sampling] softmax over the first dimension
 # says: over the last dimension
 def tempered(logits, temperature):
@@ -1155,6 +1263,14 @@ def keep_top_k(logits, k):
     return logits.masked_fill(logits < smallest, 0.0)
 
 
+# %% [sampling] float64 from top-k, whatever came in
+# says: keeps the shape and dtype
+def keep_top_k(logits, k):
+    best = logits.topk(min(k, logits.shape[-1]))
+    result = torch.full(logits.shape, -math.inf, dtype=torch.float64)
+    return result.scatter(-1, best.indices, best.values.double())
+
+
 # %% [sampling] top-k in place
 # says: in place
 def keep_top_k(logits, k):
@@ -1169,6 +1285,25 @@ def keep_top_p(logits, p):
     gone = ordered.softmax(-1).cumsum(-1) > p
     gone[..., 0] = False
     return ordered.masked_fill(gone, -math.inf).gather(-1, order.argsort(-1))
+
+
+# %% [sampling] p = 1 by the rounded sum
+# says: p = 1 keeps everything
+def keep_top_p(logits, p):
+    ordered, order = logits.sort(descending=True)
+    probabilities = ordered.softmax(-1)
+    before = probabilities.cumsum(-1) - probabilities
+    return ordered.masked_fill(before >= p, -math.inf).gather(-1, order.argsort(-1))
+
+
+# %% [sampling] p = 1 by the sum in float64
+# says: treat p = 1 by itself
+def keep_top_p(logits, p):
+    ordered, order = logits.double().sort(descending=True)
+    probabilities = ordered.softmax(-1)
+    gone = probabilities.cumsum(-1).roll(1, -1) >= p
+    gone[..., 0] = False
+    return logits.masked_fill(gone.gather(-1, order.argsort(-1)), -math.inf)
 
 
 # %% [sampling] one token more than the nucleus
@@ -1331,6 +1466,19 @@ def read_dates(params, source):
         memory.append(torch.stack([states[place] for place in range(len(x))], 1))
         last.append(h)
     return torch.cat(memory, -1), torch.tanh(torch.cat(last, -1) @ params["start"].T)
+
+
+# %% [date_whisperer] the query is the state itself
+# says: query
+def write_dates(params, memory, mask, state, before, write=write_dates):
+    return write(params | {"query": torch.eye(HIDDEN)}, memory, mask, state, before)
+
+
+# %% [date_whisperer] the writer begins with nothing
+# says: start
+def read_dates(params, source, read=read_dates):
+    memory, state = read(params, source)
+    return memory, torch.zeros_like(state)
 
 
 # %% [date_whisperer] the sum of the losses
