@@ -25,7 +25,8 @@ def exact(value: object) -> Fraction:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Fraction):
         raise ValueError("should be a number")
-    if not math.isfinite(value) or abs(Fraction(value)) > LARGEST_VALUE:
+    # An integer first: one of 400 digits is no float, and so neither finite nor infinite to math.
+    if (not isinstance(value, int) and not math.isfinite(value)) or abs(Fraction(value)) > LARGEST_VALUE:
         raise ValueError(f"should be a number of at most {LARGEST_VALUE}")
     return Fraction(value).limit_denominator(LARGEST_DENOMINATOR)
 

@@ -241,6 +241,12 @@ def test_a_number_in_a_file_comes_back_exactly(value: Fraction) -> None:
     assert exact(json.loads(json.dumps(float(value)))) == value
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), 4001, 1e300, float("nan"), True, "1", None])
+def test_what_is_no_number_of_points_is_told(value: object) -> None:
+    with pytest.raises(ValueError, match="should be a number"):
+        exact(value)
+
+
 @given(st.fractions(0, 100))
 @settings(deadline=None)
 def test_a_number_that_no_file_could_hold_is_settled_once(value: Fraction) -> None:
