@@ -1,6 +1,7 @@
 """The command line. Each command imports what it uses, when it is used: `--help` loads neither torch nor pytest.
 
-Exit codes: 0 graded, 2 the input or the configuration is wrong, 3 we failed.
+Exit codes: 0 graded, 1 below the course's pass mark (in a student's run), 2 the input or the configuration is wrong,
+3 we failed.
 """
 
 from __future__ import annotations
@@ -14,14 +15,22 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from grading.errors import GradingError, NotebookError, UsageError
+from grading.github.commands import add_commands
+from grading.options import (
+    HOMEWORKS,
+    HomeworksOption,
+    JobsOption,
+    UnconfinedOption,
+    load_homework_named,
+    number_of_jobs,
+)
 
 if TYPE_CHECKING:
     from grading.check import Seeds
     from grading.course import Course
     from grading.grade import Graded, Submission
     from grading.homework import Homework
-
-HOMEWORKS = Path(__file__).resolve().parent.parent / "homeworks"
+    from grading.score import Score
 
 # The base of all that typer says of a command line; it has no public name.
 NotUnderstood: type[typer.BadParameter] = typer.BadParameter.__mro__[2]
@@ -34,20 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-HomeworksOption = Annotated[
-    Path, typer.Option("--homeworks", metavar="DIR", help="The directory with course.yml.")
-]
-JobsOption = Annotated[
-    int | None,
-    typer.Option("--jobs", "-j", metavar="N", help="Submissions at a time; one a processor by default."),
-]
-UnconfinedOption = Annotated[
-    bool,
-    typer.Option(
-        "--unconfined", help="Without a sandbox, for authors; such scores are marked and do not count."
-    ),
-]
 
 
 @app.command("grade")
@@ -82,6 +77,16 @@ def grade_command(
         Path | None,
         typer.Option("--summary", metavar="FILE", help="Append a summary in Markdown to this file."),
     ] = None,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(
+            "--earlier", metavar="FILE", help="For the summary: what `grading earlier` wrote, if it did."
+        ),
+    ] = None,
+    annotate: Annotated[
+        bool,
+        typer.Option("--annotate", help="Print what GitHub shall show beside the notebook; with --repo."),
+    ] = False,
     jobs: JobsOption = None,
     homeworks: HomeworksOption = HOMEWORKS,
     unconfined: UnconfinedOption = False,
@@ -102,6 +107,8 @@ def grade_command(
         )
     if event is not None and repo is None:
         raise UsageError("--event: describes one checkout; give it with --repo DIR")
+    if annotate and repo is None:
+        raise UsageError("--annotate: is for one checkout; give it with --repo DIR")
     count = number_of_jobs(jobs)
     moment = parse_moment(submitted_at)
     course = load_course(homeworks / "course.yml")
@@ -113,9 +120,13 @@ def grade_command(
     targets = output_paths(out, submissions)
     if summary is not None:
         writable(summary)
-    graded = run_grading(chosen, course, submissions, targets, count, not unconfined, summary)
+    graded = run_grading(chosen, course, submissions, targets, count, not unconfined, summary, earlier)
+    if annotate and repo is not None:
+        print_annotations(graded[0].score, chosen, course, repo)
     if any(result.score.state == "error" for result in graded):
         raise typer.Exit(3)
+    if event is not None and below_pass_mark(graded[0].score, course):
+        raise typer.Exit(1)
 
 
 @app.command("doctor")
@@ -281,6 +292,9 @@ def export_command(
     print(f"{summary.path}: {len(summary.rows)} students")
 
 
+add_commands(app)
+
+
 def main() -> None:
     """The entry point: every failure is one line on stderr and an exit code."""
     command = typer.main.get_command(app)
@@ -295,14 +309,21 @@ def main() -> None:
         if not sys.argv[1:]:  # no command at all: the words are the help
             print(words, file=sys.stderr)
         else:
-            print(f"grading: {' '.join(words.split()).rstrip('.')}; see {where} --help", file=sys.stderr)
+            complain(f"{' '.join(words.split()).rstrip('.')}; see {where} --help")
         sys.exit(2)
     except GradingError as error:
-        print(f"grading: {' '.join(str(error).split())}", file=sys.stderr)
+        complain(str(error))
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         print("grading: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def complain(words: str) -> None:
+    """One line on stderr. A name of a student's may stand in it, and in a run stderr goes to the log too."""
+    from grading.report.words import inert
+
+    print(f"grading: {inert(' '.join(words.split()))}", file=sys.stderr)
 
 
 def leave(code: int) -> NoReturn:
@@ -317,12 +338,6 @@ def leave(code: int) -> NoReturn:
 # What the commands ask of their arguments
 
 
-def number_of_jobs(jobs: int | None) -> int:
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"--jobs {jobs}: how many submissions at a time; give 1 or more")
-    return jobs or len(os.sched_getaffinity(0))
-
-
 def parse_moment(text: str | None) -> datetime | None:
     if text is None:
         return None
@@ -335,13 +350,6 @@ def parse_moment(text: str | None) -> datetime | None:
     if moment.tzinfo is None:
         raise UsageError(f"--submitted-at {text}: has no zone; add one, as in {text}+00:00 or {text}Z")
     return moment
-
-
-def load_homework_named(course: Course, name: str) -> Homework:
-    if not name:
-        known = ", ".join(entry.name for entry in course.homeworks)
-        raise UsageError(f"--homework: which one? there is: {known}")
-    return course.load_homework(name)
 
 
 def notebook(path: Path, homework: Homework, student: str | None, moment: datetime | None) -> Submission:
@@ -429,6 +437,7 @@ def run_grading(
     jobs: int,
     confined: bool,
     summary: Path | None,
+    earlier: Path | None,
 ) -> list[Graded]:
     """Grades, writes each score as soon as it is there, and shows what came out."""
     from rich.console import Console
@@ -441,6 +450,11 @@ def run_grading(
 
     screen = Console(stderr=True)
     columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    attempts = None
+    if earlier is not None:
+        from grading.github.earlier import read_earlier
+
+        attempts = read_earlier(earlier)
     results: dict[int, Graded] = {}
     # Drawn by hand: a thread that draws would not survive the forks.
     with Progress(*columns, console=screen, auto_refresh=False, disable=not screen.is_terminal) as progress:
@@ -452,8 +466,9 @@ def run_grading(
             if target is not None:
                 write_score(target, graded.score)
             if summary is not None:
+                words = in_markdown(graded.score, homework, attempts, counts=course.counts, zone=course.zone)
                 with summary.open("a", encoding="utf-8") as file:
-                    file.write(in_markdown(graded.score, homework))
+                    file.write(words)
             progress.update(bar, advance=1, refresh=True)
 
         progress.refresh()
@@ -469,6 +484,31 @@ def run_grading(
     if not confined:
         console.print("Graded without a sandbox: these scores are marked and do not count.")
     return graded
+
+
+def print_annotations(score: Score, homework: Homework, course: Course, repo: Path) -> None:
+    """Workflow commands, each on a line of its own: what GitHub shows beside the notebook in the checkout."""
+    from grading.grade import read_starter
+    from grading.notebook import MAX_BYTES, find_notebook
+    from grading.report.annotations import annotations
+    from grading.student_file import FileProblem, read_student_file
+
+    name, content = None, b""
+    if score.state == "graded":
+        try:
+            path = find_notebook(repo, homework.notebook, read_starter(homework))
+            name, content = str(path.relative_to(repo)), read_student_file(path, MAX_BYTES)
+        except (NotebookError, UsageError, FileProblem):
+            pass  # what is wrong with it stands in the score
+    mark = course.github.pass_mark if course.github is not None else None
+    for line in annotations(score, homework, name, content, mark):
+        print(line)
+
+
+def below_pass_mark(score: Score, course: Course) -> bool:
+    from grading.report.annotations import below
+
+    return course.github is not None and below(score, course.github.pass_mark)
 
 
 if __name__ == "__main__":

@@ -67,13 +67,14 @@ class CourseHomework(Configuration):
 def _names_homework(pattern: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]*(\{(homework|student)\}[A-Za-z0-9._-]*)+", pattern):
         raise ValueError("should be a name with {homework} in it, and letters, digits and any of -_.")
-    if pattern.count("{homework}") != 1 or pattern.count("{student}") > 1:
-        raise ValueError("should have {homework} in it once")
+    if (pattern.count("{homework}"), pattern.count("{student}")) != (1, 0):
+        raise ValueError("should have {homework} in it once, and nothing else in braces")
     return pattern
 
 
 def _names_both(pattern: str) -> str:
-    if _names_homework(pattern).count("{student}") != 1:
+    _names_homework(pattern.replace("{student}", "student", 1))
+    if "{student}" not in pattern:
         raise ValueError("should have {homework} and {student} in it, once each")
     return pattern
 

@@ -156,8 +156,9 @@ def _problems(keys: HomeworkKeys, directory: Path) -> Iterator[Problem]:
             yield ("data", i), f'no file "{name}" in {directory}; name a file beside homework.yml'
         elif name in keys.submits:
             yield ("data", i), f'"{name}" is also under submits; it is either given or handed in'
+    with_reference = (directory / "source.py").is_file()
     for name in keys.submits:
-        if not (directory / name).is_file():
+        if with_reference and not (directory / name).is_file():
             yield (
                 ("submits", name),
                 f'no file "{name}" in {directory}; the reference solution hands it in too',

@@ -1,8 +1,14 @@
-"""Options of the whole suite: `--full` adds the long checks (every seed, whole classes) to the ordinary run."""
+"""What all tests share: `--full` adds the long checks (every seed, whole classes); `github` is a GitHub at hand."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from github_server import GitHubServer
 
 collect_ignore = ["homeworks", "benchmarks"]  # hidden tests, which the grader collects by itself
 
@@ -17,3 +23,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     long = [item for item in items if item.get_closest_marker("full")]
     items[:] = [item for item in items if not item.get_closest_marker("full")]
     config.hook.pytest_deselected(items=long)
+
+
+@pytest.fixture
+def github(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[GitHubServer]:
+    """A GitHub on this machine, and an environment that points there; waits are short.
+
+    At the end nothing may have been asked or answered that GitHub's own description does not know.
+    """
+    from github_server import GitHubServer
+
+    from grading.github.client import Client
+
+    monkeypatch.setattr(Client, "pauses", (0.01, 0.01, 0.01, 0.01))
+    monkeypatch.setattr(Client, "margin", 0.01)
+    monkeypatch.delenv("GH_TOKEN", raising=False)
+    with GitHubServer(tmp_path_factory.mktemp("github")) as server:
+        monkeypatch.setenv("GITHUB_API_URL", server.api)
+        monkeypatch.setenv("GITHUB_SERVER_URL", server.web)
+        monkeypatch.setenv("GITHUB_TOKEN", server.token)
+        yield server
+    assert server.drift == []

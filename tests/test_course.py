@@ -141,8 +141,15 @@ def test_a_course_without_github_is_a_course(path: Path) -> None:
         ("{organisation: dl, template: 'dl-{homework}', repository: '{homework}-{student}'}", ""),
         ("{organisation: 'a/b'}", "github.organisation: String should match"),
         ("{organisation: dl, repository: '{homework}'}", "github.repository: should have {homework} and"),
-        ("{organisation: dl, repository: '{student}'}", "github.repository: should have {homework} in it"),
+        (
+            "{organisation: dl, repository: '{student}'}",
+            "github.repository: should be a name with {homework}",
+        ),
         ("{organisation: dl, template: 'x {homework}'}", "github.template: should be a name with {homework}"),
+        (
+            "{organisation: dl, template: '{homework}-{student}'}",
+            "github.template: should have {homework} in it once",
+        ),
         ("{organisation: dl, template: starter}", "github.template: should be a name with {homework}"),
         ("{organisation: dl, pass_mark: 101}", "github.pass_mark: should be less than or equal to 100"),
     ],

@@ -158,3 +158,13 @@ def test_a_file_of_another_kind_is_told(directory: Path, text: bytes, message: s
 def test_a_directory_without_homework_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         load_homework(tmp_path / "nothing")
+
+
+def test_what_students_hand_in_stands_beside_the_source_of_the_reference_only(directory: Path) -> None:
+    text = RIGHT + "submits: {weights.npz: 4}\n"
+    (directory / "homework.yml").write_text(text, encoding="utf-8")
+
+    assert load_homework(directory).submits == {"weights.npz": 4}  # as in the bundle, which has no solutions
+
+    (directory / "source.py").touch()
+    assert 'no file "weights.npz"' in told(directory, text)

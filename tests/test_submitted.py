@@ -144,6 +144,7 @@ def test_a_homework_that_asks_for_a_strange_file_is_refused(
     (homework / "tests").mkdir(parents=True)
     for name in ("tests/test_total.py", "given.txt", "weights.npz"):
         (homework / name).write_bytes((homeworks / "weights" / name).read_bytes())
+    (homework / "source.py").touch()
     (homework / "homework.yml").write_text(HOMEWORK.replace("submits: {weights.npz: 4}", line))
 
     with pytest.raises(UsageError, match=rf"homework\.yml:\d+: .*{complaint}"):

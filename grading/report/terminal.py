@@ -10,14 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from grading.homework import Homework
-from grading.report.words import error_reason, findings, headline, lateness, mend_first, number
+from grading.report.words import error_reason, findings, headline, inert, lateness, mend_first, number
 from grading.score import Score
 
 
 def plain(text: str) -> Text:
-    """Text without control characters: no escape sequence, no workflow command on a line of its own."""
-    shown = "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text)
-    return Text("\n".join(line.replace("::", ":\u200b:") for line in shown.splitlines()))
+    """Text without control characters: no escape sequence, no workflow command."""
+    return Text("\n".join(inert(line) for line in text.removesuffix("\n").split("\n")))
 
 
 def show_score(console: Console, score: Score, homework: Homework) -> None:

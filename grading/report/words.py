@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from grading.homework import Homework, Task
 from grading.score import Score, TaskScore
+
+
+def inert(line: str) -> str:
+    """One line of text without control characters, and without what a runner takes for a command: `::name::` where
+    a line begins, wherever it may be wrapped, and `##[name]` anywhere in it."""
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
+    return re.sub(r":(?=:)|#(?=\[)", lambda found: f"{found[0]}\u200b", shown)
 
 
 def number(value: Fraction | None) -> str:
