@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from grading.course import SALT_VARIABLE, Course
+from grading.course import Course
 from grading.errors import UsageError
 from grading.generated import write_generated
 from grading.homework import Homework
@@ -21,9 +21,6 @@ from grading.release import WORKFLOW, licences_of, render
 
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
-
-LEAST_SALT = 16
-EXAMPLE_SALT = "replace-me-or-set-GRADING_SALT"
 
 BESIDE_THE_GRADER = ("LICENSE", "constraints.txt", "pyproject.toml", "scripts/bootstrap", WORKFLOW)
 DATA_OF_THE_GRADER = ("py.typed", "score.schema.json", "judge/pytest.ini")
@@ -66,7 +63,6 @@ def bundled_files(course: Course, names: Iterable[str]) -> dict[str, bytes]:
         raise UsageError(
             "no homework is released yet; name those whose hidden tests students' runs may fetch"
         )
-    _check_salts(course, chosen)
     files = {name: _content(ROOT / name) for name in (*BESIDE_THE_GRADER, *_grader())}
     files["README.md"] = render("bundle.md", {"names": chosen})
     files["homeworks/course.yml"] = _course_yml(course, chosen)
@@ -79,21 +75,6 @@ def bundled_files(course: Course, names: Iterable[str]) -> dict[str, bytes]:
                 f"{path}: the course's salt stands in it, and would reach students' runs; take it out"
             )
     return files
-
-
-def _check_salts(course: Course, names: Sequence[str]) -> None:
-    for name in names:
-        salt = course.homework(name).salt or course.salt or ""
-        if salt == EXAMPLE_SALT or len(salt) < LEAST_SALT:
-            what = (
-                "is still the example's"
-                if salt == EXAMPLE_SALT
-                else f"has fewer than {LEAST_SALT} characters"
-            )
-            raise UsageError(
-                f"{course.path}: salt: {what}, so that hidden inputs could be guessed; make one with "
-                f"`python -c 'import secrets; print(secrets.token_hex(16))'` and write it there or set {SALT_VARIABLE}"
-            )
 
 
 def _content(path: Path) -> bytes:
@@ -122,7 +103,7 @@ def _course_yml(course: Course, names: Sequence[str]) -> bytes:
         document["github"] = course.github.model_dump(mode="json", exclude_none=True, include=needed)
     document["homeworks"] = [
         course.homework(name).model_dump(mode="json", include={"name", "weight", "deadline"})
-        | {"salt": course.salt_of(name)}
+        | {"salt": course.secret_salt_of(name)}
         for name in names
     ]
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()

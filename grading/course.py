@@ -27,6 +27,8 @@ from grading.strict import Configuration
 from grading.total import HOMEWORK, GradeFormula
 
 SALT_VARIABLE = "GRADING_SALT"
+LEAST_SALT = 16  # characters
+EXAMPLE_SALT = "replace-me-or-set-GRADING_SALT"
 
 
 def _is_zone(name: str) -> str:
@@ -137,11 +139,29 @@ class Course(CourseKeys):
         raise UsageError(f'{self.path}: no homework "{name}"; there is: {known}')
 
     def salt_of(self, name: str) -> str:
-        """What the hidden inputs of a homework are made from: its own salt, or one derived from the course's."""
-        own = self.homework(name).salt
+        """What the hidden inputs of a homework are made from: its own salt, or one derived from the course's.
+
+        Raises UsageError where there is neither.
+        """
+        if own := self.homework(name).salt:
+            return own
+        if self.salt is None:
+            raise UsageError(f"{self.path}: salt: missing; add it, or set {SALT_VARIABLE}")
+        return hmac.new(self.salt.encode(), f"homework/{name}".encode(), hashlib.sha256).hexdigest()
+
+    def secret_salt_of(self, name: str) -> str:
+        """The same, where students' work is graded for good. Raises UsageError for one that could be guessed."""
+        salt = self.homework(name).salt or self.salt or ""
+        if salt == EXAMPLE_SALT:
+            raise UsageError(self._guessable("is still the example's"))
+        if salt and len(salt) < LEAST_SALT:
+            raise UsageError(self._guessable(f"has fewer than {LEAST_SALT} characters"))
+        return self.salt_of(name)
+
+    def _guessable(self, what: str) -> str:
         return (
-            own
-            or hmac.new((self.salt or "").encode(), f"homework/{name}".encode(), hashlib.sha256).hexdigest()
+            f"{self.path}: salt: {what}, so that hidden inputs could be guessed; make one with "
+            f"`python -c 'import secrets; print(secrets.token_hex(16))'` and write it there or set {SALT_VARIABLE}"
         )
 
     def load_homework(self, name: str) -> Homework:
@@ -161,9 +181,6 @@ def load_course(path: Path) -> Course:
 
 def _problems(keys: CourseKeys, directory: Path) -> Iterator[Problem]:
     names = [homework.name for homework in keys.homeworks]
-    unsalted = [homework.name for homework in keys.homeworks if homework.salt is None]
-    if keys.salt is None and unsalted and not os.environ.get(SALT_VARIABLE):
-        yield ("salt",), f"missing; add it, or set {SALT_VARIABLE}"
     there = {found.parent.name for found in directory.glob("*/homework.yml")}
     for i, name in enumerate(names):
         if name in names[:i]:

@@ -124,10 +124,30 @@ def test_a_course_may_know_its_homeworks_salts_and_not_its_own(path: Path) -> No
     assert course.salt_of("dropout") == full.salt_of("dropout")
 
 
-def test_a_salt_is_asked_for_where_a_homework_has_none(path: Path) -> None:
-    message = told(path, RIGHT.replace("salt: a long random text\n", ""))
+def test_a_salt_is_asked_for_where_inputs_are_made(path: Path) -> None:
+    path.write_text(RIGHT.replace("salt: a long random text\n", ""))
 
-    assert message == "1: salt: missing; add it, or set GRADING_SALT"
+    course = load_course(path)  # what makes no inputs needs none
+
+    with pytest.raises(UsageError, match="salt: missing; add it, or set GRADING_SALT"):
+        course.salt_of("dropout")
+
+
+@pytest.mark.parametrize(
+    ("salt", "message"),
+    [
+        ("replace-me-or-set-GRADING_SALT", "is still the example's"),
+        ("short", "has fewer than 16 characters"),
+    ],
+)
+def test_a_salt_that_could_be_guessed_does_not_grade_for_good(path: Path, salt: str, message: str) -> None:
+    path.write_text(RIGHT.replace("a long random text", salt))
+
+    course = load_course(path)
+
+    assert course.salt_of("dropout")
+    with pytest.raises(UsageError, match=message):
+        course.secret_salt_of("dropout")
 
 
 def test_a_course_without_github_is_a_course(path: Path) -> None:

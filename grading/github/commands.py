@@ -279,6 +279,8 @@ def collect_command(
         api, course, people, teams, kept, homeworks_of(course, names), everything=everything
     )
     show_collected(summary, api)
+    if summary.troubles:
+        raise typer.Exit(3)
 
 
 def central_command(
@@ -403,8 +405,6 @@ def publish_now(
     published = publish(api, course, store, records, warn)
     shutil.rmtree(work, ignore_errors=True)
     print(f"{kept} commits graded here, {published.told} told to students")
-    for line in published.mismatches:
-        print(line)
     if published.failed:
         raise typer.Exit(3)
 
@@ -418,6 +418,8 @@ def show_collected(summary: Summary, api: GitHub) -> None:
         f"{summary.verified} verified, {summary.unverified} unverified, {summary.missing} missing; "
         f"{len(summary.not_submitted)} not handed in, {len(summary.without_repository)} without a repository"
     )
+    for line in summary.mismatches:
+        print(line)
 
 
 def step_output(name: str, value: object) -> None:
