@@ -196,9 +196,9 @@ def python_mounts(view: WorkerView) -> dict[str, str]:
     mounts[str(PACKAGE / "wire.py")] = "/app/grading/wire.py"
     mounts[str(PACKAGE / "worker")] = "/app/grading/worker"
     if view.support is not None:
-        mounts[str(view.support)] = "/homework/support.py"
+        mounts[str(view.support.absolute())] = "/homework/support.py"
     for file in view.data:
-        mounts[str(file)] = f"/homework/{file.name}"
+        mounts[str(file.absolute())] = f"/homework/{file.name}"
     return mounts
 
 
@@ -229,7 +229,7 @@ def unconfined_view(view: WorkerView) -> tempfile.TemporaryDirectory[str]:
     homework = Path(place.name, "homework")
     homework.mkdir()
     if view.support is not None:
-        (homework / "support.py").symlink_to(view.support)
+        (homework / "support.py").symlink_to(view.support.absolute())
     for file in view.data:
-        (homework / file.name).symlink_to(file)
+        (homework / file.name).symlink_to(file.absolute())
     return place

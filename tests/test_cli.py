@@ -509,6 +509,19 @@ def test_one_notebook_shows_its_tasks_and_writes_its_one_file(notebook, homework
     assert "100 of 100 points" in (tmp_path / "summary.md").read_text()
 
 
+def test_the_homeworks_may_be_named_from_where_one_stands(own_homeworks, notebook):
+    description = own_homeworks / "toy/homework.yml"
+    description.write_text(description.read_text() + "data: [numbers.txt]\n")
+    (own_homeworks / "toy/numbers.txt").write_text("1 2 3\n")
+
+    ran = grading(
+        "grade", notebook.name, "--homework", "toy", "--homeworks", own_homeworks.name, cwd=notebook.parent
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Result: 100 of 100 points" in ran.stdout
+
+
 @pytest.fixture(scope="module")
 def path_without_bubblewrap(tmp_path_factory) -> dict[str, str]:
     return {**os.environ, "PATH": str(tmp_path_factory.mktemp("empty"))}

@@ -205,8 +205,12 @@ def assign_command(
     columns = (TextColumn("repositories"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
         bar = progress.add_task("repositories", total=None)
+
+        def tell(line: str) -> None:
+            progress.console.print(line, soft_wrap=True, markup=False, highlight=False)
+
         summary = assign(
-            connect_to(course, tell=progress.console.print),
+            connect_to(course, tell=tell),
             course,
             chosen,
             people,
@@ -214,14 +218,17 @@ def assign_command(
             Store(store),
             again=again or (),
             dry_run=dry_run,
-            tell=progress.console.print,
+            tell=tell,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
-    would = "a dry run: it would be " if dry_run else ""
-    print(
-        f"{would}{summary.created} repositories created, {summary.taken_over} taken over, {summary.added} people given "
-        f"access; {summary.ready} were ready, {len(summary.problems)} problems"
-    )
+    done = [
+        f"{counted(summary.created, 'repository', 'repositories')} {'to make' if dry_run else 'made'}",
+        f"{summary.taken_over} {'to take over' if dry_run else 'taken over'}",
+        f"{counted(summary.added, 'person', 'people')} {'to let in' if dry_run else 'let in'}",
+        f"{summary.ready} ready before",
+        counted(len(summary.problems), "problem"),
+    ]
+    print(f"{'dry run: ' if dry_run else ''}{', '.join(done)}")
     raise typer.Exit(summary.exit_code)
 
 
@@ -313,6 +320,7 @@ def central_command(
     from grading.github.store import Store
 
     course = load_course(homeworks / "course.yml")
+    missed = 0
     if step in ("all", "collect"):
         course, people, teams = course_and_people(homeworks, roster)
         chosen = homeworks_of(course, names)
@@ -320,15 +328,18 @@ def central_command(
         kept = Store(store)
         show_collected(collect_now(api, course, people, teams, kept, chosen, everything=everything), api)
         planned = prepare(api, course, kept, work, chosen, datetime.now(UTC), warn)
-        print(f"{len(planned)} commits to grade")
+        print(f"{counted(len(planned), 'commit')} to grade")
         step_output("planned", len(planned))
     if step in ("all", "grade"):
         only = (names or [""])[0] if step == "grade" else ""
         scores = grade_prepared(course, work, jobs=number_of_jobs(jobs), confined=not unconfined, only=only)
-        print(f"{len(scores)} of {len(read_plan(work))} commits graded")
+        missed = len(read_plan(work)) - len(scores)
+        print(f"{counted(len(scores), 'commit')} graded, {missed} not")
     if step in ("all", "publish"):
         course, people, teams = course_and_people(homeworks, roster)
         publish_now(course, people, teams, Store(store), work, homeworks_of(course, names))
+    if missed:
+        raise typer.Exit(3)
 
 
 def earlier_command(
@@ -404,15 +415,15 @@ def publish_now(
     records = [record for record in store.records() if record.homework in homeworks]
     published = publish(api, course, store, records, warn)
     shutil.rmtree(work, ignore_errors=True)
-    print(f"{kept} commits graded here, {published.told} told to students")
+    print(f"{counted(kept, 'commit')} graded here, {published.told} told to students")
     if published.failed:
         raise typer.Exit(3)
 
 
 def show_collected(summary: Summary, api: GitHub) -> None:
     print(
-        f"{summary.repositories} repositories, {summary.asked} asked about ({api.client.requests} requests, "
-        f"{api.client.unchanged} of them for nothing new)"
+        f"{counted(summary.repositories, 'repository', 'repositories')}, {summary.asked} with news "
+        f"({counted(api.client.requests, 'request')}, {api.client.unchanged} answered from what was known)"
     )
     print(
         f"{summary.verified} verified, {summary.unverified} unverified, {summary.missing} missing; "
@@ -420,6 +431,10 @@ def show_collected(summary: Summary, api: GitHub) -> None:
     )
     for line in summary.mismatches:
         print(line)
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 def step_output(name: str, value: object) -> None:
