@@ -313,7 +313,13 @@ def test_the_readme_says_what_to_do_by_when_and_for_how_many_points(course):
     assert "git add cnn.ipynb wandering_digits.npz\n" in text
     assert "`wandering_digits.npz` (at most 64 KiB)" in text
     assert "upload `digits.npz`" in text
-    for word in ("Summary", "Colab", "Codespaces", "pip install -r requirements.txt", "jupyter lab"):
+    for word in (
+        "Summary",
+        "Colab",
+        "Codespaces",
+        "uv pip install --torch-backend cpu -r requirements.txt",
+        "jupyter lab",
+    ):
         assert word in text
 
 
@@ -449,10 +455,9 @@ def test_requirements_are_what_the_notebook_imports_in_the_versions_that_are_tes
         text = released_files(course, course.load_homework(name), COMMIT)["requirements.txt"].decode()
         return [line for line in text.splitlines() if not line.startswith("#")]
 
-    index = "--extra-index-url https://download.pytorch.org/whl/cpu"
-    assert lines(toy, "toy") == [index, "jupyterlab", "scikit-learn", f"torch=={torch}.*"]
+    assert lines(toy, "toy") == ["jupyterlab", "scikit-learn", f"torch=={torch}.*"]
     assert not [line for line in lines(course, "backprop") if "torch" in line]
-    untested = ("--extra-index-url", "jupyterlab", "scikit-learn")
+    untested = ("jupyterlab", "scikit-learn")
     assert all("==" in line for line in lines(course, "dropout") if not line.startswith(untested))
 
 
@@ -461,7 +466,9 @@ def test_a_codespace_opens_with_the_notebook(course):
 
     container = json.loads(file)
 
-    assert container["postCreateCommand"].endswith("-r requirements.txt")
+    assert container["postCreateCommand"].endswith(
+        "uv pip install --system --torch-backend cpu -r requirements.txt"
+    )
     assert container["customizations"]["codespaces"]["openFiles"] == ["nlp.ipynb"]
 
 
