@@ -33,6 +33,7 @@ RUN = (
     "grading.course",
     "grading.doctor",
     "grading.event",
+    "grading.export.formats",
     "grading.github.connect",
     "grading.github.earlier",
     "grading.grade",

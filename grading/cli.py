@@ -87,6 +87,14 @@ def grade_command(
         bool,
         typer.Option("--annotate", help="Print what GitHub shall show beside the notebook; with --repo."),
     ] = False,
+    formats: Annotated[
+        Path | None,
+        typer.Option(
+            "--formats",
+            metavar="DIR",
+            help="Also write what Gradescope reads, and with --event Classroom 50.",
+        ),
+    ] = None,
     jobs: JobsOption = None,
     homeworks: HomeworksOption = HOMEWORKS,
     unconfined: UnconfinedOption = False,
@@ -109,6 +117,8 @@ def grade_command(
         raise UsageError("--event: describes one checkout; give it with --repo DIR")
     if annotate and repo is None:
         raise UsageError("--annotate: is for one checkout; give it with --repo DIR")
+    if formats is not None and len(paths) > 1:
+        raise UsageError(f"--formats {formats}: is for one submission, but there are {len(paths)} notebooks")
     count = number_of_jobs(jobs)
     moment = parse_moment(submitted_at)
     course = load_course(homeworks / "course.yml")
@@ -120,11 +130,15 @@ def grade_command(
     targets = output_paths(out, submissions)
     if summary is not None:
         writable(summary)
+    if formats is not None:
+        make_directory(formats, "--formats")
     graded = run_grading(chosen, course, submissions, targets, count, not unconfined, summary, earlier)
     if annotate and repo is not None:
         print_annotations(graded[0].score, chosen, course, repo)
     if any(result.score.state == "error" for result in graded):
         raise typer.Exit(3)
+    if formats is not None:
+        write_other_formats(graded[0].score, chosen, course, event, formats)
     if event is not None and below_pass_mark(graded[0].score, course):
         raise typer.Exit(1)
 
@@ -395,10 +409,7 @@ def output_paths(out: Path | None, submissions: list[Submission]) -> list[Path |
             raise UsageError(f"--out {out}: is one file for {len(submissions)} scores; give a directory")
         writable(out)
         return [out]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {out}: cannot be made ({error.strerror}); give another directory") from None
+    make_directory(out, "--out")
     paths: list[Path | None] = [
         out / f"{file_name(submission.student or 'unknown')}.json" for submission in submissions
     ]
@@ -412,6 +423,15 @@ def output_paths(out: Path | None, submissions: list[Submission]) -> list[Path |
         if path is not None:
             writable(path)
     return paths
+
+
+def make_directory(path: Path, option: str) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{option} {path}: cannot be made ({error.strerror}); give another directory"
+        ) from None
 
 
 def file_name(student: str) -> str:
@@ -503,6 +523,31 @@ def print_annotations(score: Score, homework: Homework, course: Course, repo: Pa
     mark = course.github.pass_mark if course.github is not None else None
     for line in annotations(score, homework, name, content, mark):
         print(line)
+
+
+def write_other_formats(
+    score: Score, homework: Homework, course: Course, event: Path | None, directory: Path
+) -> None:
+    """Classroom 50 asks whose commit it is and when, which only a push's event says."""
+    from grading.event import pusher
+    from grading.export.formats import Format, write_formats
+
+    if event is None:
+        only: tuple[Format, ...] = ("gradescope",)
+        write_formats(score, homework, directory, only=only, zone=course.zone)
+        return
+    login, github_id = pusher(event)
+    classroom = course.github.organisation if course.github is not None else course.name
+    write_formats(
+        score,
+        homework,
+        directory,
+        course_name=classroom,
+        login=login,
+        github_id=github_id,
+        environment=os.environ,
+        zone=course.zone,
+    )
 
 
 def below_pass_mark(score: Score, course: Course) -> bool:

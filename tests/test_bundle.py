@@ -21,7 +21,8 @@ from grading.grade import tests_digest as digest_of_tests
 RELEASED = ("cnn", "activations", "dropout")
 INSTRUCTORS = {
     "build", "bundle", "check", "generated", "mutants", "release", "roster", "teams", "templates", "variants",
-    "export", "github/push", "github/central", "github/collect", "github/verify", "github/store", "github/classroom",
+    "export/course_csv",
+    "github/push", "github/central", "github/collect", "github/verify", "github/store", "github/classroom",
 }  # fmt: skip
 
 

@@ -472,7 +472,7 @@ def test_an_environment_of_another_machine_says_nothing(tmp_path: Path, homework
 
 
 def test_classroom50_asks_when_it_was_handed_in(homework: Homework) -> None:
-    with pytest.raises(UsageError, match="asks for the time"):
+    with pytest.raises(UsageError, match="asks for the time;"):
         result(score(submitted_at=None), "dl", "ada", 7, homework=homework)
 
 

@@ -273,6 +273,11 @@ def test_an_honest_push_on_time_gets_its_points(classroom: Classroom) -> None:
     assert "100 of 100 points, on time" in run.summary
     assert "Handed in 30 Oct 10:00, due 1 Nov 23:59 (Europe/Berlin)." in run.summary
     assert "**Counts so far:** this push, 100 points" in run.summary
+    others = {name: json.loads(text) for name, text in run.artifact("formats-toy").items()}
+    classroom50, gradescope = others["classroom50-result.json"], others["gradescope-results.json"]
+    assert (classroom50["owner"], classroom50["score"], classroom50["max-score"]) == ("ada", 10000, 10000)
+    assert classroom50["commit"] == f"https://github.com/dl-course/toy-ada/commit/{sha}"
+    assert (gradescope["score"], len(gradescope["tests"])) == (100, 3)
     with_token = [step.name for step in run.jobs["grade"].steps if "GH_TOKEN" in step.environment]
     assert with_token == ["Earlier attempts"]
     assert not any("the-token-for-the-bundle" in str(step.environment) for step in run.jobs["grade"].steps)

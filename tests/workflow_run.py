@@ -299,6 +299,8 @@ class Job:
             file for file in files if not any(part.startswith(".") for part in file.relative_to(top).parts)
         ]
         if not files:
+            if options["if-no-files-found"] == "ignore":
+                return {}
             assert options["if-no-files-found"] == "error"
             raise StepFailed(f"no files were found at {options['path']}")
         for file in files:

@@ -69,13 +69,13 @@ def result(
         "the classroom": classroom,
         "the student": owner,
         "the time": moment,
-        "the commit": tag and commit,
-        "the repository": release,
+        "the commit": score.commit or (told.get("SUBMISSION_TAG") and commit),
+        "the repository": score.repository or (commit and release),
     }
     if missing := [name for name, value in known.items() if not value]:
         raise UsageError(
             f"{inert(score.student or 'a student')}, {score.homework}: Classroom 50 asks for {', '.join(missing)};"
-            " name the classroom, and grade the checkout with --repo and --event"
+            " name the classroom, and grade the checkout with --repo and --event (or --student and --submitted-at)"
         )
     written: dict[str, object] = {
         "schema": SCHEMA,
