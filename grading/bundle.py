@@ -43,18 +43,20 @@ RUN = (
     "grading.score_file",
     "grading.worker.*",
 )
+CENTRAL = "grading.github.central"
 LAZY = frozenset({"grading.cli", "grading.github.commands"})
 
 
-def bundle(course: Course, names: Collection[str], out: Path) -> list[Path]:
+def bundle(course: Course, names: Collection[str], out: Path, *, central: bool = False) -> list[Path]:
     """Write the bundle with the homeworks named; the paths written.
 
-    `out` is new, empty or what an earlier call wrote. Raises UsageError.
+    `out` is new, empty or what an earlier call wrote. `central`: what the instructor's own grading of students' code is
+    given, which is the same but for the course's salt in place of the homeworks'. Raises UsageError.
     """
-    return write_generated(out, bundled_files(course, names), executable=EXECUTABLE)
+    return write_generated(out, bundled_files(course, names, central=central), executable=EXECUTABLE)
 
 
-def bundled_files(course: Course, names: Iterable[str]) -> dict[str, bytes]:
+def bundled_files(course: Course, names: Iterable[str], *, central: bool = False) -> dict[str, bytes]:
     """The bundle: its files by path. Raises UsageError."""
     wanted = set(names)
     for name in wanted:
@@ -64,14 +66,14 @@ def bundled_files(course: Course, names: Iterable[str]) -> dict[str, bytes]:
         raise UsageError(
             "no homework is released yet; name those whose hidden tests students' runs may fetch"
         )
-    files = {name: _content(ROOT / name) for name in (*BESIDE_THE_GRADER, *_grader())}
+    files = {name: _content(ROOT / name) for name in (*BESIDE_THE_GRADER, *_grader(central))}
     files["README.md"] = render("bundle.md", {"names": chosen})
-    files["homeworks/course.yml"] = _course_yml(course, chosen)
+    files["homeworks/course.yml"] = _course_yml(course, chosen, central)
     for name in chosen:
         for path, content in _homework_files(course.load_homework(name)).items():
             files[f"homeworks/{name}/{path}"] = content
     for path, content in files.items():
-        if course.salt and course.salt.encode() in content:
+        if not central and course.salt and course.salt.encode() in content:
             raise UsageError(
                 f"{path}: the course's salt stands in it, and would reach students' runs; take it out"
             )
@@ -90,8 +92,8 @@ def _content(path: Path) -> bytes:
 # The course and its homeworks
 
 
-def _course_yml(course: Course, names: Sequence[str]) -> bytes:
-    """What a run needs to know of the course."""
+def _course_yml(course: Course, names: Sequence[str], central: bool) -> bytes:
+    """What a run needs to know of the course; with `central` its salt, which GRADING_SALT there may replace."""
     document: dict[str, object] = {
         "name": course.name,
         "timezone": course.timezone,
@@ -102,11 +104,15 @@ def _course_yml(course: Course, names: Sequence[str]) -> bytes:
     if course.github is not None:
         needed = {"organisation", "bundle", "pass_mark"}
         document["github"] = course.github.model_dump(mode="json", exclude_none=True, include=needed)
-    document["homeworks"] = [
-        course.homework(name).model_dump(mode="json", include={"name", "weight", "deadline"})
-        | {"salt": course.secret_salt_of(name)}
-        for name in names
-    ]
+    if central and course.salt is not None:
+        document["salt"] = course.salt
+    entries = []
+    for name in names:
+        entry = course.homework(name)
+        salt = entry.salt if central else course.secret_salt_of(name)
+        kept = entry.model_dump(mode="json", include={"name", "weight", "deadline"})
+        entries.append(kept | ({"salt": salt} if salt is not None else {}))
+    document["homeworks"] = entries
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
 
 
@@ -122,9 +128,10 @@ def _homework_files(homework: Homework) -> dict[str, bytes]:
 
 
 @functools.cache
-def _grader() -> tuple[str, ...]:
-    """The grader's files that a student's run uses, by path from the root."""
-    code = [path for module in sorted(modules_needed(RUN)) if (path := file_of(module))]
+def _grader(central: bool) -> tuple[str, ...]:
+    """The grader's files that a student's run uses, or central grading, by path from the root."""
+    roots = (*RUN, CENTRAL) if central else RUN
+    code = [path for module in sorted(modules_needed(roots)) if (path := file_of(module))]
     paths = [*code, *(PACKAGE / name for name in DATA_OF_THE_GRADER)]
     return tuple(str(path.relative_to(ROOT)) for path in paths)
 

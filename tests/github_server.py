@@ -64,6 +64,7 @@ class Call:
     query: dict[str, str]
     body: Any
     token: Token
+    accept: str
     headers: dict[str, str] = field(default_factory=dict)  # of the answer
 
     @property
@@ -172,7 +173,7 @@ class GitHubServer(World):
                 raise Problem(plan.how, plan.message, None, **plan.headers)
             token = self._token(headers)
             self._spend(token)
-            answer = self._serve(method, target, token, body)
+            answer = self._serve(method, target, token, body, headers.get("accept", ""))
         except Problem as problem:
             answer = problem.answer
         except Exception:
@@ -230,7 +231,7 @@ class GitHubServer(World):
             "X-RateLimit-Resource": "core",
         }
 
-    def _serve(self, method: str, target: str, token: Token, raw: bytes) -> Answer:
+    def _serve(self, method: str, target: str, token: Token, raw: bytes, accept: str) -> Answer:
         address = urlsplit(target)
         path, query = unquote(address.path), dict(parse_qsl(address.query, keep_blank_values=True))
         if re.match(r"/(classrooms|assignments)(/|$)", path):
@@ -245,7 +246,7 @@ class GitHubServer(World):
             body = json.loads(raw) if raw else None
         except ValueError:
             raise Problem(400, "Problems parsing JSON") from None
-        call = Call(method, path, query, body, token)
+        call = Call(method, path, query, body, token, accept)
         for verb, template, pattern, scopes, endpoint in ROUTES:
             found = pattern.fullmatch(path)
             if verb != method or not found:
@@ -655,6 +656,15 @@ class GitHubServer(World):
             raise Problem(404, "Not Found")
         prefix = f"{repository.owner}-{repository.name}-{sha[:7]}"
         return self.store(repository.git.archive(sha, prefix))
+
+    @route("GET", "/repos/{owner}/{repo}/git/blobs/{file_sha}", REPO)
+    def _blob(self, call: Call, repository: Repository, name: str) -> Answer:
+        if repository.git is None or repository.git.resolve(name) is None:
+            raise Problem(404, "Not Found")
+        content = repository.git("cat-file", "blob", name)
+        if "raw" in call.accept:
+            return Answer(content=content, headers={"Content-Type": "application/vnd.github.raw+json"})
+        return Answer(data=shapes.blob(self, repository, name, content))
 
     def _resolved(self, repository: Repository, name: str) -> str:
         if repository.head() is None and not repository.activity:

@@ -332,6 +332,19 @@ def git_tree(world: World, repository: Repository, sha: str, entries: list[Json]
     return {"sha": sha, "url": f"{url}/trees/{sha}", "tree": listed, "truncated": False}
 
 
+def blob(world: World, repository: Repository, sha: str, content: bytes) -> Json:
+    url = f"{world.api}/repos/{repository.full_name}/git/blobs/{sha}"
+    encoded = base64.b64encode(content).decode()
+    return {
+        "sha": sha,
+        "url": url,
+        "node_id": sha,
+        "size": len(content),
+        "content": encoded,
+        "encoding": "base64",
+    }
+
+
 # Actions
 
 

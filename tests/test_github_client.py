@@ -17,6 +17,7 @@ from grading.github.client import Client, Gone, NotFound, Refused, TooLarge, Una
 from grading.github.connect import connect
 
 COURSE = "dl-course"
+MAIN = "refs/heads/main"
 ADA = f"{COURSE}/cnn-ada"
 
 
@@ -64,7 +65,7 @@ def test_a_list_that_goes_by_a_cursor_is_read_to_its_end(github: GitHubServer, a
     github.add_repository("cnn-ada", light=True)
     pushes = [github.push("cnn-ada", actor="ada") for _ in range(201)]
 
-    listed = [entry.after for entry in api.activity(ADA)]
+    listed = [entry.after for entry in api.activity(ADA, MAIN)]
 
     assert listed == pushes[::-1]
 
@@ -668,7 +669,7 @@ def test_a_repository_is_made_of_a_template_and_handed_to_a_student(
     assert [person.login for person in api.collaborators(ADA)] == ["ada", "bob"]
     assert [person.login for person in api.outside_collaborators(COURSE)] == ["ada"]
     assert [person.login for person in api.members(COURSE)] == ["teacher", "bob"]
-    assert [entry.activity_type for entry in api.activity(ADA)] == ["branch_creation"]
+    assert [entry.activity_type for entry in api.activity(ADA, MAIN)] == ["branch_creation"]
     head = str(github.repository("cnn-ada").head())
     starter = str(github.repository("cnn-starter").head())
     assert head != starter
@@ -722,7 +723,7 @@ def test_a_run_is_read_with_its_attempts_jobs_and_artifacts(github: GitHubServer
     assert read.referenced_workflows[0].sha == "b" * 40
     (job,) = api.jobs(ADA, run.id, 1)
     assert (job.conclusion, job.completed_at) == ("failure", first)
-    (artifact,) = api.artifacts(ADA, run.id)
+    (artifact,) = api.artifacts(ADA, run.id, "score-cnn")
     assert [artifact] == list(api.artifacts_named(ADA, "score-cnn"))
     assert artifact.workflow_run is not None
     assert artifact.workflow_run.head_sha == commit

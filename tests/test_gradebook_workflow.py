@@ -72,7 +72,7 @@ def course(tmp_path: Path) -> Iterator[Course]:
 
 
 def course_files(place: Path) -> dict[str, str | bytes | tuple[str, bytes]]:
-    names = ["pyproject.toml", "constraints.txt", "README.md", "LICENSE"]
+    names = ["pyproject.toml", "constraints.txt", "README.md", "LICENSE", ".github/workflows/grade.yml"]
     package = (path for path in (ROOT / "grading").rglob("*") if "__pycache__" not in path.parts)
     paths = [*(ROOT / name for name in names), *(path for path in package if path.is_file())]
     files: dict[str, str | bytes | tuple[str, bytes]] = {
@@ -135,8 +135,14 @@ def hold_tokens_and_students_code_apart(run: WorkflowRun, tokens: set[str]) -> N
     for step in (step for job in run.jobs.values() for step in job.steps):
         assert not any(secret in step.log for secret in (*tokens, SALT))
     with tarfile.open(run.artifacts / "work" / "grader.tar") as packed:
+        beside_the_homework = {
+            name for name in packed.getnames() if re.fullmatch(r"grader/homeworks/[^/]*\.\w+", name)
+        }
+        assert beside_the_homework == {"grader/homeworks/course.yml"}
         assert not [
             name
             for name in packed.getnames()
-            if re.search(r"homeworks/.*(source\.py|roster\.csv|variants)", name)
+            if re.search(r"homeworks/.*(source\.py|roster|variants|releases)", name)
         ]
+    # Each could be read, or another put in its place, by the job that runs students' code.
+    assert {path.name for path in run.artifacts.iterdir()} == {"work", "graded"}

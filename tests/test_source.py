@@ -1,110 +1,137 @@
-"""A student's repository as an archive: what is graded comes out, and nothing else can."""
+"""A student's repository at a commit: what is graded is fetched as git keeps it, and nothing else can be written."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import tarfile
 from pathlib import Path
 
 import pytest
+from github_server import GitHubServer
+from github_world import Repository
 
 import grading.github.source as source
 from grading.errors import NotebookError
-from grading.github.source import unpack
+from grading.github.answers import TreeEntry
+from grading.github.connect import connect
+from grading.github.source import graded, take_source
+
+NOTEBOOK = "zoo.ipynb"
 
 
-def archive(*members: tuple[str, bytes] | tarfile.TarInfo) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for member in members:
-            if isinstance(member, tarfile.TarInfo):
-                tar.addfile(member)
-                continue
-            name, content = member
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+@pytest.fixture
+def repository(github: GitHubServer) -> Repository:
+    return github.add_repository("zoo-ada", {"README.md": "Zoo"})
 
 
-def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
-
-
-def unpacked(directory: Path, data: bytes) -> dict[str, bytes]:
-    inside = directory / "inside"
+def taken(github: GitHubServer, repository: Repository, place: Path, files: dict) -> dict[str, bytes | None]:
+    """What is there afterwards, by path; None is a link."""
+    commit = github.push(repository, files, actor=github.owner)
+    inside = place / "inside"
     inside.mkdir()
-    unpack(data, inside, lambda name: name.endswith(".ipynb") or name == "weights.npz")
-    assert sorted(path.name for path in directory.iterdir()) == ["inside"]
-    return {str(path.relative_to(inside)): path.read_bytes() for path in inside.rglob("*") if path.is_file()}
+    take_source(connect(None), repository.full_name, commit, inside, NOTEBOOK, ("weights.npz",))
+    assert [path.name for path in place.iterdir()] == ["inside"]
+    found = sorted(path for path in inside.rglob("*") if path.is_symlink() or path.is_file())
+    return {str(path.relative_to(inside)): None if path.is_symlink() else path.read_bytes() for path in found}
 
 
-def test_notebooks_and_the_files_handed_in_with_them_come_out(tmp_path: Path) -> None:
-    data = archive(
-        ("course-x-1a2b/zoo.ipynb", b"{}"),
-        ("course-x-1a2b/a folder/день.ipynb", b"[]"),
-        ("course-x-1a2b/weights.npz", b"w"),
-        ("course-x-1a2b/conftest.py", b"raise SystemExit"),
-        ("course-x-1a2b/.github/x.ipynb", b"hidden"),
-    )
+def test_the_notebook_and_what_is_handed_in_with_it_are_fetched_and_nothing_else(
+    github: GitHubServer, repository: Repository, tmp_path: Path
+) -> None:
+    files = {
+        NOTEBOOK: "{}",
+        "weights.npz": "w",
+        "old/zoo.ipynb": "[]",
+        "conftest.py": "raise SystemExit",
+        "big.pt": b"x" * 10**6,
+    }
 
-    assert unpacked(tmp_path, data) == {"zoo.ipynb": b"{}", "a folder/день.ipynb": b"[]", "weights.npz": b"w"}
-
-
-def test_nothing_is_written_through_a_link_or_outside(tmp_path: Path) -> None:
-    (tmp_path.parent / "victim.ipynb").write_bytes(b"untouched")
-    data = archive(
-        link("r/folder", str(tmp_path.parent)),
-        ("r/folder/victim.ipynb", b"changed"),
-        link("r/zoo.ipynb", "/etc/passwd"),
-        link("r/hard.ipynb", "r/folder/victim.ipynb", tarfile.LNKTYPE),
-        ("r/../../victim.ipynb", b"changed"),
-        ("/etc/evil.ipynb", b"changed"),
-        ("../evil.ipynb", b"changed"),
-        link("r/device.ipynb", "", tarfile.CHRTYPE),
-    )
-
-    files = unpacked(tmp_path, data)
-
-    assert (tmp_path.parent / "victim.ipynb").read_bytes() == b"untouched"
-    assert files.keys() <= {"folder/victim.ipynb", "evil.ipynb"}
-    assert not Path("/etc/evil.ipynb").exists()
+    assert taken(github, repository, tmp_path, files) == {NOTEBOOK: b"{}", "weights.npz": b"w"}
+    assert len(github.asked("/git/blobs/")) == 2
 
 
-def test_names_that_no_file_can_have_are_passed_over(tmp_path: Path) -> None:
-    data = archive(
-        ("r/" + "x" * 300 + ".ipynb", b"long"),
-        ("r/zoo.ipynb", b"{}"),
-        ("r/zoo.ipynb/inner.ipynb", b"a file is no folder"),
-        ("r/" + "d/" * 40 + "deep.ipynb", b"deep"),
-    )
+def test_without_it_every_notebook_is_fetched_with_what_lies_beside_it(
+    github: GitHubServer, repository: Repository, tmp_path: Path
+) -> None:
+    files = {
+        "a folder/день.ipynb": "[]",
+        "a folder/weights.npz": "w",
+        "weights.npz": "no notebook beside it",
+        ".hidden/x.ipynb": "{}",
+        "d/" * 12 + "deep.ipynb": "{}",
+    }
 
-    assert unpacked(tmp_path, data) == {"zoo.ipynb": b"{}"}
-
-
-def test_a_bomb_is_stopped_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "MOST_UNPACKED", 2**20)
-    data = archive(("r/zeros.bin", bytes(2**22)))
-
-    with pytest.raises(NotebookError, match="too large to be looked through"):
-        unpacked(tmp_path, data)
+    assert taken(github, repository, tmp_path, files) == {
+        "a folder/weights.npz": b"w",
+        "a folder/день.ipynb": b"[]",
+    }
 
 
-def test_more_notebooks_than_anybody_writes_are_stopped(tmp_path: Path) -> None:
-    data = archive(*((f"r/{number}.ipynb", b"") for number in range(source.MOST_FILES + 1)))
+def test_no_attribute_changes_what_was_committed(
+    github: GitHubServer, repository: Repository, tmp_path: Path
+) -> None:
+    files = {
+        NOTEBOOK: "$Format:%D$ $Id$\r\n",
+        "weights.npz": "w",
+        ".gitattributes": f"{NOTEBOOK} export-subst ident text eol=lf\nweights.npz export-ignore\n",
+    }
 
-    with pytest.raises(NotebookError, match="too large"):
-        unpacked(tmp_path, data)
+    assert taken(github, repository, tmp_path, files) == {
+        NOTEBOOK: b"$Format:%D$ $Id$\r\n",
+        "weights.npz": b"w",
+    }
+
+
+def test_a_file_that_is_too_large_is_not_fetched_and_seen_to_be_too_large(
+    github: GitHubServer, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "MAX_BYTES", 1000)
+
+    found = taken(github, repository, tmp_path, {NOTEBOOK: "x" * 1001})
+
+    assert len(found[NOTEBOOK] or b"") == 1001
+    assert not github.asked("/git/blobs/")
+
+
+def test_a_repository_of_more_files_than_github_lists_is_told_so(
+    github: GitHubServer, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import github_shapes
+
+    whole = github_shapes.git_tree
+    monkeypatch.setattr(github_shapes, "git_tree", lambda *parts: whole(*parts) | {"truncated": True})
+
+    with pytest.raises(NotebookError, match="too many files to be looked through"):
+        taken(github, repository, tmp_path, {NOTEBOOK: "{}"})
 
 
 @pytest.mark.parametrize(
-    "data",
-    [b"", b"not an archive", gzip.compress(b"not a tar"), archive(("r/zoo.ipynb", b"{}" * 9999))[:-40]],
-    ids=["empty", "text", "no tar", "cut short"],
+    "path",
+    [
+        "/etc/x.ipynb",
+        "../x.ipynb",
+        "a/../../x.ipynb",
+        "a\0b.ipynb",
+        ".git/x.ipynb",
+        "x" * 300 + ".ipynb",
+        "a/" * 9 + "x.ipynb",
+    ],
 )
-def test_what_is_no_archive_is_told_and_raises_nothing_else(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(NotebookError, match="cannot be read"):
-        unpacked(tmp_path, data)
+def test_no_name_leads_anywhere_else(path: str, tmp_path: Path) -> None:
+    entry = TreeEntry(path=path, mode="100644", type="blob", sha="a" * 40, size=2)
+
+    for chosen in graded([entry], NOTEBOOK, ()):
+        source._write(tmp_path / "inside" / chosen.path, b"{}")
+
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == []
+
+
+def test_links_stay_links_and_lead_nowhere(tmp_path: Path) -> None:
+    entries = [
+        TreeEntry(path=NOTEBOOK, mode="120000", type="blob", sha="a" * 40, size=11),
+        TreeEntry(path="module", mode="160000", type="commit", sha="a" * 40),
+    ]
+
+    (chosen,) = graded(entries, NOTEBOOK, ())
+    source._write(tmp_path / chosen.path, None)
+
+    assert (tmp_path / NOTEBOOK).is_symlink()
+    assert not (tmp_path / NOTEBOOK).exists()

@@ -265,8 +265,10 @@ class Job:
             return self.upload(options)
         if name == "actions/download-artifact":
             return self.download(options)
-        if name == "actions/cache":
-            return {"cache-hit": ""}
+        if name == "actions/cache/restore":
+            return {"cache-hit": "", "cache-primary-key": options["key"]}
+        if name == "actions/cache/save":
+            return {}
         assert name == "actions/setup-python", f"nothing stands in for {action}"
         return {"python-version": f"{options['python-version']}.0"}
 
@@ -310,12 +312,13 @@ class Job:
             kept = self.machine.directory / "artifacts" / options["name"] / name
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, kept)
-        return {}
+        return {"artifact-id": f"id-of-{options['name']}"}
 
     def download(self, options: dict[str, str]) -> Mapping[str, str]:
-        kept = self.machine.directory / "artifacts" / options["name"]
+        name = options.get("name") or options["artifact-ids"].removeprefix("id-of-")
+        kept = self.machine.directory / "artifacts" / name
         if not kept.is_dir():
-            raise StepFailed(f"artifact not found: {options['name']}")
+            raise StepFailed(f"artifact not found: {name}")
         shutil.copytree(
             kept, self.workspace / options["path"], dirs_exist_ok=True, copy_function=shutil.copyfile
         )

@@ -73,6 +73,21 @@ class Activity(Answer):
     actor: Account | None
 
 
+class TreeEntry(Answer):
+    """A file, link or folder at a commit. `size`: the bytes of a file."""
+
+    path: str
+    mode: str
+    type: str
+    sha: Sha
+    size: int | None = None
+
+
+class Tree(Answer):
+    tree: tuple[TreeEntry, ...]
+    truncated: bool
+
+
 class ReferencedWorkflow(Answer):
     """A reusable workflow that a run called: `path` is OWNER/REPO/.github/workflows/FILE@REF."""
 

@@ -24,13 +24,14 @@ from grading.github.answers import (
     Repository,
     Ruleset,
     Run,
+    Tree,
 )
 from grading.github.client import Client, NotFound
 
 Shape = TypeVar("Shape", bound=Answer)
 
-MOST_ARTIFACT_BYTES = 4 * 2**20
-MOST_SOURCE_BYTES = 200 * 2**20
+MOST_ARTIFACT_BYTES = 2**20
+RAW = "application/vnd.github.raw+json"
 
 
 class GitHub:
@@ -141,9 +142,9 @@ class GitHub:
 
     # What happened in a repository
 
-    def activity(self, repository: str) -> Iterator[Activity]:
-        """Every push and change of a ref, the latest first."""
-        return self._pages(Activity, f"/repos/{repository}/activity")
+    def activity(self, repository: str, ref: str) -> Iterator[Activity]:
+        """Every push and change of a ref (refs/heads/…), the latest first."""
+        return self._pages(Activity, f"/repos/{repository}/activity", {"ref": ref})
 
     def runs(self, repository: str, **filters: str) -> Iterator[Run]:
         return self._pages(Run, f"/repos/{repository}/actions/runs", filters, key="workflow_runs")
@@ -158,8 +159,10 @@ class GitHub:
         path = f"/repos/{repository}/actions/runs/{run}/attempts/{attempt}/jobs"
         return self._pages(Job, path, key="jobs")
 
-    def artifacts(self, repository: str, run: int) -> Iterator[Artifact]:
-        return self._pages(Artifact, f"/repos/{repository}/actions/runs/{run}/artifacts", key="artifacts")
+    def artifacts(self, repository: str, run: int, name: str) -> Iterator[Artifact]:
+        """Those of a run, of all its attempts, with this name."""
+        path = f"/repos/{repository}/actions/runs/{run}/artifacts"
+        return self._pages(Artifact, path, {"name": name}, key="artifacts")
 
     def artifacts_named(self, repository: str, name: str) -> Iterator[Artifact]:
         return self._pages(
@@ -171,9 +174,14 @@ class GitHub:
             f"/repos/{repository}/actions/artifacts/{artifact}/zip", MOST_ARTIFACT_BYTES
         )
 
-    def source(self, repository: str, commit: str) -> bytes:
-        """All files at a commit, as a gzipped tar."""
-        return self.client.download(f"/repos/{repository}/tarball/{commit}", MOST_SOURCE_BYTES)
+    def files(self, repository: str, commit: str) -> Tree:
+        """Everything at a commit, however deep. GitHub leaves the rest out beyond 100,000 entries (`truncated`)."""
+        path = f"/repos/{repository}/git/trees/{commit}"
+        return read(Tree, self.client.get(path, {"recursive": "1"}).data)
+
+    def blob(self, repository: str, blob: str, most_bytes: int) -> bytes:
+        """A file's bytes, as git keeps them."""
+        return self.client.download(f"/repos/{repository}/git/blobs/{blob}", most_bytes, accept=RAW)
 
     def tree_of(self, repository: str, commit: str, folder: str) -> str | None:
         """The SHA-1 of the git tree of a folder at the root, at a commit; None where there is no such folder."""

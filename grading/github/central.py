@@ -26,8 +26,10 @@ from grading.course import Course
 from grading.errors import GradingError, NotebookError, UsageError
 from grading.github.answers import Moment, Sha
 from grading.github.api import GitHub
+from grading.github.artifact import in_words
+from grading.github.client import Refused
 from grading.github.due import Push, due
-from grading.github.source import unpack
+from grading.github.source import take_source
 from grading.github.store import Record, Store
 from grading.homework import Homework
 from grading.score import Score, TimeSource
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 Tell = Callable[[str], None]
 
 MARKER = "<!-- feedback on {homework}: how it is found again -->"
+MOST_OF_ONE = (
+    20  # commits of one student and homework in one run, the earliest first; the rest have their turn next
+)
 LONGEST_BODY = 60_000  # characters; GitHub takes 65,536 in an issue
 LONGEST_STATUS = 140  # characters in a status's description
 
@@ -98,7 +103,7 @@ def to_grade(
             if record.submitted_at is not None
         ]
         deadline = course.homework(homework).deadline
-        for push in due(pushes, settings.central, deadline, course.zone, now):
+        for push in due(pushes, settings.central, deadline, course.zone, now)[:MOST_OF_ONE]:
             record = by_commit[push.commit]
             planned.append(
                 Planned(
@@ -136,29 +141,21 @@ def prepare(
     ready = []
     for planned in to_grade(store.records(), course, homeworks, now):
         homework = course.load_homework(planned.homework)
+        directory = work / "submissions" / planned.name
+        directory.mkdir()
         try:
-            archive = api.source(planned.repository, planned.commit)
+            take_source(
+                api, planned.repository, planned.commit, directory, homework.notebook, homework.submits.keys()
+            )
+        except NotebookError as error:
+            ready.append(planned.model_copy(update={"problem": str(error)}))
         except GradingError as error:
             tell(f"{planned.repository} at {planned.commit[:7]}: not fetched: {error}")
-            continue
-        ready.append(_unpacked(planned, archive, homework, work))
+        else:
+            ready.append(planned)
     content = Plan(planned=tuple(ready)).model_dump_json(indent=2)
     write_atomically(work / "plan.json", f"{content}\n".encode())
     return ready
-
-
-def _unpacked(planned: Planned, archive: bytes, homework: Homework, work: Path) -> Planned:
-    directory = work / "submissions" / planned.name
-    directory.mkdir()
-    try:
-        unpack(
-            archive,
-            directory,
-            lambda name: name.lower().endswith(".ipynb") or name in homework.submits,
-        )
-    except NotebookError as error:
-        return planned.model_copy(update={"problem": str(error)})
-    return planned
 
 
 # Grading
@@ -276,9 +273,14 @@ def graded_ones(work: Path, tell: Tell) -> Iterator[tuple[Planned, Score]]:
                 f"{planned.repository} at {planned.commit[:7]}: its score is of another submission; left out"
             )
         elif score.state == "error":
-            tell(f"{planned.repository} at {planned.commit[:7]}: not graded, by our fault: {score.reason}")
+            tell(f"{planned.repository} at {planned.commit[:7]}: not graded, by our fault: {why_not(score)}")
         else:
             yield planned, score
+
+
+def why_not(score: Score) -> str:
+    """In one plain line: code that got out of its sandbox could have written it."""
+    return in_words(score.reason or "a hidden test is at fault")
 
 
 def record_scores(store: Store, work: Path, tell: Tell) -> int:
@@ -308,7 +310,7 @@ def publish(api: GitHub, course: Course, store: Store, records: Sequence[Record]
             continue
         asking = api.me()[0].id if asking is None else asking
         try:
-            send_feedback(api, course, store, waiting, of_one, asking)
+            send_feedback(api, course, store, waiting, of_one, asking, tell)
             told += len(waiting)
         except GradingError as error:
             failed.append(f"{waiting[0].repository}: not told: {error}")
@@ -334,6 +336,7 @@ def send_feedback(
     waiting: Sequence[Record],
     attempts: Sequence[Record],
     asking: int,
+    tell: Tell,
 ) -> None:
     """`waiting`: a student's records that are not out yet; `attempts`: all of the homework; `asking`: our own id."""
     from grading.report.markdown import summary
@@ -346,7 +349,13 @@ def send_feedback(
         if record.score is not None and record.status == "verified"
     }
     for record in waiting:
-        api.set_status(record.repository, record.commit, **status_of(record, course))
+        try:
+            api.set_status(record.repository, record.commit, **status_of(record, course))
+        except Refused as error:
+            if error.status != 422:
+                raise
+            # gone by a force-push, or full of statuses: no reason to keep the feedback back
+            tell(f"{record.repository} at {record.commit[:7]}: takes no status: {error}")
     marker = MARKER.format(homework=homework.name)
     earlier = [score for commit, score in scores.items() if commit != latest.commit]
     words = summary(scores[latest.commit], homework, earlier, counts=course.counts, zone=course.zone)

@@ -29,6 +29,7 @@ from grading.errors import GradingError, UsageError
 
 PER_PAGE = 100
 MOST_ANSWER_BYTES = 64 * 2**20
+JSON = "application/vnd.github+json"
 MOST_REDIRECTS = 5
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -166,9 +167,11 @@ class Client:
             raise self._refusal(reply, path)
         return Answered(reply.status, reply.data, reply.headers)
 
-    def download(self, path: str, most_bytes: int) -> bytes:
-        """The bytes that GitHub keeps elsewhere, asked for there without the token. Raises TooLarge."""
-        reply, url = self._follow("GET", self._url(path), path, most_bytes=most_bytes, reads_json=False)
+    def download(self, path: str, most_bytes: int, *, accept: str = JSON) -> bytes:
+        """The bytes that GitHub gives, or keeps elsewhere and is asked for there without the token. Raises TooLarge."""
+        reply, url = self._follow(
+            "GET", self._url(path), path, most_bytes=most_bytes, reads_json=False, accept=accept
+        )
         if reply.status not in (302, 303):
             if reply.succeeded:
                 return reply.body
@@ -225,12 +228,13 @@ class Client:
         repeatable: bool = True,
         most_bytes: int = MOST_ANSWER_BYTES,
         reads_json: bool = True,
+        accept: str = JSON,
     ) -> _Reply:
         """One answer below 500, through faults and limits of rate."""
         request = self._http.build_request(method, url, json=body)
         if token:
             request.headers["Authorization"] = f"Bearer {self._token}"
-            request.headers["Accept"] = "application/vnd.github+json"
+            request.headers["Accept"] = accept
         if not reads_json:
             request.headers["Accept-Encoding"] = "identity"
         if kept is not None:

@@ -40,11 +40,16 @@ CAN_BE_RUN_AGAIN = timedelta(days=31)
 STARTS = timedelta(days=1)
 """How long a run may take to be there after its push, on GitHub's worst day."""
 MOST_RUNS = 2000
+MOST_ACTIVITIES = 5000
+MOST_JOBS = 100
+MOST_KEPT_BYTES = 32 * 2**20
+"""Of zips of one repository: a score's has some 10 kB."""
 MOST_ARTIFACTS = 100
 MOST_DOWNLOADS = 5
 """Of artifacts of one name in one run, where an honest run has one an attempt."""
 PATIENCE = 3
 """How many repositories in a row GitHub may leave without an answer before no further one is asked about."""
+DELETED = "was deleted before it was collected"
 LOST = frozenset({404, 409, 410, 422})
 """What a commit that a repository no longer has is answered with."""
 
@@ -357,7 +362,9 @@ class _Asking:
         """A push that changed nothing to grade has no run, and never gets one."""
         wait = CAN_BE_RUN_AGAIN if attempt.run is not None else STARTS
         waited = self.collection.store.clock() - attempt.at
-        return self.graded_on_push and record.status == "missing" and waited < wait
+        unfinished = attempt.run is not None and attempt.run.status != "completed"
+        unsettled = record.status == "missing" or (unfinished and record.status == "unverified")
+        return self.graded_on_push and unsettled and waited < wait
 
     def has_news(self) -> bool:
         return self.evidence.asked is None or self.evidence.asked["pushed_at"] != self.pushed_at
@@ -392,13 +399,24 @@ class _Asking:
     # never has a hole
 
     def ask_activity(self) -> None:
-        new: list[Fact] = []
-        for activity in self.api.activity(self.name):
-            if activity.id not in self.evidence.activity:
-                new.append(("activity", str(activity.id), activity.model_dump(mode="json")))
-            elif not self.collection.everything:
-                break
-        self.keep(new[::-1])
+        """Of the branches that count: a push can make thousands of others. What is known ends the reading, but not
+        before the end of its page: two pushes within a second may be listed either way."""
+        for branch in list(self.evidence.branches):
+            new: list[Fact] = []
+            met = False
+            for number, activity in enumerate(self.api.activity(self.name, f"refs/heads/{branch}"), 1):
+                if activity.id in self.evidence.activity:
+                    met = True
+                else:
+                    new.append(("activity", str(activity.id), activity.model_dump(mode="json")))
+                if number >= MOST_ACTIVITIES:
+                    self.collection.trouble(
+                        f"{self.name}: has more than {MOST_ACTIVITIES} pushes; the earliest are left out"
+                    )
+                    break
+                if number % PER_PAGE == 0 and met and not self.collection.everything:
+                    break
+            self.keep(new[::-1])
 
     def ask_runs(self) -> None:
         """The first page whole, for runs that went on or were started again; then until one is known."""
@@ -425,8 +443,11 @@ class _Asking:
     def needs(self, attempt: Attempt) -> Iterator[_Need]:
         """What is not known of it. Each is to be answered, and kept, before the next is asked for."""
         evidence, run = self.evidence, attempt.run
+        young = (
+            self.collection.store.clock() - attempt.at < STARTS
+        )  # GitHub may show a little later what it could not
         tree = evidence.trees.get(attempt.commit)
-        asks_tree = tree is None or (tree.problem and self.collection.everything)
+        asks_tree = tree is None or (tree.problem and (self.collection.everything or young))
         if asks_tree and (self.graded_on_push or run is not None):
             yield _Need("tree", commit=attempt.commit)
         if run is None:
@@ -435,14 +456,17 @@ class _Asking:
         for number in range(1, finished + 1):
             if self.is_graded(attempt):
                 return
-            if (run.id, number) not in evidence.jobs:
+            jobs = evidence.jobs.get((run.id, number))
+            if jobs is None or (young and not (jobs and all(job.completed_at for job in jobs))):
                 yield _Need("jobs", run=run, number=number)
             if number > 1:
                 continue
-            if (run.id, finished) not in evidence.listed or self.collection.everything:
+            listed = evidence.listed.get((run.id, finished))
+            if listed is None or self.collection.everything or (young and not listed):
                 yield _Need("artifacts", run=run, number=finished)
             for artifact in evidence.artifacts_of(run.id):
-                if artifact.id not in evidence.fetched:
+                fetched = evidence.fetched.get(artifact.id)
+                if fetched is None or (young and fetched.problem == DELETED):
                     yield _Need("artifact", artifact=artifact)
 
     def is_graded(self, attempt: Attempt) -> bool:
@@ -474,7 +498,8 @@ class _Asking:
     def jobs(self, run: Run, number: int) -> Fact:
         jobs: list[Any] = []
         try:
-            jobs = [job.model_dump(mode="json") for job in self.api.jobs(self.name, run.id, number)]
+            listed = islice(self.api.jobs(self.name, run.id, number), MOST_JOBS)
+            jobs = [job.model_dump(mode="json") for job in listed]
         except (NotFound, Gone):
             pass  # the run was deleted since
         return "jobs", f"{run.id}/{number}", {"run": run.id, "attempt": number, "jobs": jobs}
@@ -485,7 +510,7 @@ class _Asking:
         try:
             named = (
                 artifact
-                for artifact in self.api.artifacts(self.name, run.id)
+                for artifact in self.api.artifacts(self.name, run.id, artifact_name(self.owned.homework))
                 if artifact.name == artifact_name(self.owned.homework)
             )
             found = sorted(islice(named, MOST_ARTIFACTS), key=lambda artifact: artifact.id)
@@ -502,12 +527,14 @@ class _Asking:
             return unfetched(artifact, "had expired before it was collected")
         if artifact.size_in_bytes > MOST_ARTIFACT_BYTES:
             return unfetched(artifact, f"is larger than {MOST_ARTIFACT_BYTES // 2**20} MiB")
+        if self.evidence.bytes_kept() + artifact.size_in_bytes > MOST_KEPT_BYTES:
+            return unfetched(artifact, "is left out, since too much was uploaded in this repository")
         try:
             content = self.api.artifact_zip(self.name, artifact.id)
         except Gone:
             return unfetched(artifact, "had expired before it was collected")
         except NotFound:
-            return unfetched(artifact, "was deleted before it was collected")
+            return unfetched(artifact, DELETED)
         except TooLarge:
             return unfetched(artifact, f"is larger than {MOST_ARTIFACT_BYTES // 2**20} MiB")
         sha256 = self.collection.store.keep_artifact(content)

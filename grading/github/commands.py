@@ -132,24 +132,25 @@ def bundle_command(
     push: Annotated[
         bool, typer.Option("--push", help="Bring the bundle repository on GitHub up to date.")
     ] = False,
+    central: Annotated[
+        bool, typer.Option("--central", help="With --out: what `central --step grade` needs.", hidden=True)
+    ] = False,
     homeworks: HomeworksOption = HOMEWORKS,
 ) -> None:
     """Make the repository that students' runs fetch: the grader and the hidden tests of released homeworks."""
     from grading.course import load_course
 
-    if bool(out) == push:
+    if bool(out) == push or (push and central):
         raise UsageError(
             "give --out DIR to look at the files, or --push to put them on GitHub (and not both)"
         )
     course = load_course(homeworks / "course.yml")
-    released = releases_of(course).released
-    chosen = [load_homework_named(course, name).name for name in names or ()] or list(released)
-    if not chosen:
-        raise UsageError("no homework is released yet: say which with --homework NAME")
+    chosen = homeworks_of(course, names)
     if out is not None:
         from grading.bundle import bundle
 
-        print(f"{out}: {len(bundle(course, chosen, out))} files, with {', '.join(chosen)}")
+        written = bundle(course, chosen, out, central=central)
+        print(f"{out}: {len(written)} files, with {', '.join(chosen)}")
         return
     from grading.github.connect import token
     from grading.github.push import push_bundle

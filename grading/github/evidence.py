@@ -46,8 +46,8 @@ class Tree:
 class Evidence:
     """What a journal says. It grows with it, entry by entry (`take`)."""
 
-    branches: list[str] = field(default_factory=list)
-    """The default branch, under each name that it had."""
+    branches: list[str] = field(default_factory=lambda: ["main"])
+    """The released workflow's, and the default branch under each name that it had."""
     asked: Mapping[str, Any] | None = None
     """What the repository looked like when it was last asked about to the end."""
     activity: dict[int, Activity] = field(default_factory=dict)
@@ -58,6 +58,8 @@ class Evidence:
     """By run and attempt."""
     listed: dict[tuple[int, int], tuple[Artifact, ...]] = field(default_factory=dict)
     """The artifacts of a run as of an attempt."""
+    artifacts: dict[int, dict[int, Artifact]] = field(default_factory=dict)
+    """By run and id: what was said of each at first."""
     fetched: dict[int, Fetched] = field(default_factory=dict)
     """By artifact."""
     trees: dict[str, Tree] = field(default_factory=dict)
@@ -83,13 +85,15 @@ class Evidence:
                 self.gone.add(data["run"])
             case "jobs":
                 jobs = tuple(Job.model_validate(job) for job in data["jobs"])
-                self.jobs[data["run"], data["attempt"]] = jobs
+                if jobs or (data["run"], data["attempt"]) not in self.jobs:  # a deleted run has none any more
+                    self.jobs[data["run"], data["attempt"]] = jobs
             case "artifacts":
+                of_run = self.artifacts.setdefault(data["run"], {})
+                found = tuple(Artifact.model_validate(artifact) for artifact in data["artifacts"])
+                for artifact in found:
+                    of_run.setdefault(artifact.id, artifact)
                 key = data["run"], data["attempt"]
-                known = {artifact.id: artifact for artifact in self.listed.get(key, ())}
-                for artifact in map(Artifact.model_validate, data["artifacts"]):
-                    known.setdefault(artifact.id, artifact)
-                self.listed[key] = tuple(known.values())
+                self.listed[key] = found or self.listed.get(key, ())
             case "artifact":
                 fetched = Fetched(data["sha256"], data["problem"])
                 if fetched.sha256 is not None or data["id"] not in self.fetched:
@@ -103,13 +107,17 @@ class Evidence:
 
     def artifacts_of(self, run: int) -> list[Artifact]:
         """All that was ever listed of a run, the earliest first; what was said of each at first."""
-        known = {
-            artifact.id: artifact
-            for (of, _), artifacts in sorted(self.listed.items(), reverse=True)
-            if of == run
-            for artifact in artifacts
-        }
-        return sorted(known.values(), key=lambda artifact: artifact.id)
+        of_run = self.artifacts.get(run, {})
+        return [of_run[number] for number in sorted(of_run)]
+
+    def bytes_kept(self) -> int:
+        """The sizes of all zips that were fetched, as GitHub gave them."""
+        return sum(
+            artifact.size_in_bytes
+            for of_run in self.artifacts.values()
+            for artifact in of_run.values()
+            if artifact.id in self.fetched and self.fetched[artifact.id].sha256 is not None
+        )
 
     def changes(self) -> list[Activity]:
         """What happened to the default branch, the earliest first."""
