@@ -10,8 +10,7 @@ import json
 import multiprocessing
 import random
 import re
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -48,17 +47,6 @@ from grading.score_file import load_score
 ON_TIME = DEADLINE - 2 * DAY
 LATE = DEADLINE + 36 * 60 * MINUTE
 LISTING = "/orgs/dl-course/repos?direction=asc&per_page=100&sort=full_name&type=all"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    """In memory where there is such a place: every line that is kept waits for the disk."""
-    memory = Path("/dev/shm")
-    if not memory.is_dir():
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as directory:
-        yield Path(directory)
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -39,16 +37,6 @@ GRADEBOOK = ROOT / ".github/workflows/gradebook.yml"
 ON_TIME = DEADLINE - 2 * DAY
 LATE = DEADLINE + 36 * 60 * MINUTE
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    memory = Path("/dev/shm")
-    if not memory.is_dir():
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as directory:
-        yield Path(directory)
 
 
 @pytest.fixture
