@@ -44,7 +44,7 @@ RUN = (
     "grading.worker.*",
 )
 CENTRAL = "grading.github.central"
-LAZY = frozenset({"grading.cli", "grading.github.commands"})
+LAZY = frozenset({"grading.cli", "grading.github.commands", "grading.gradebook.commands", "grading.options"})
 
 
 def bundle(course: Course, names: Collection[str], out: Path, *, central: bool = False) -> list[Path]:

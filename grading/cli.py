@@ -10,12 +10,13 @@ import os
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from grading.errors import GradingError, NotebookError, UsageError
-from grading.github.commands import add_commands
+from grading.github import commands as github
+from grading.gradebook import commands as gradebook
 from grading.options import (
     HOMEWORKS,
     HomeworksOption,
@@ -289,32 +290,14 @@ def mutants_are_noticed(
     return not alive
 
 
-@app.command("export")
-def export_command(
-    scores: Annotated[Path, typer.Argument(metavar="SCORES_DIR", help="Where the score files are.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The CSV to write.")],
-    excel: Annotated[bool, typer.Option("--excel", help="With a byte order mark and CRLF.")] = False,
-    homeworks: HomeworksOption = HOMEWORKS,
-) -> None:
-    """Write the course's grades as CSV."""
-    from grading.course import load_course
-    from grading.export.course_csv import export
-
-    summary = export(scores, out, course=load_course(homeworks / "course.yml"), excel=excel)
-    for line in (*summary.skipped, *summary.not_graded, *summary.unconfined):
-        print(line, file=sys.stderr)
-    print(f"{summary.path}: {len(summary.rows)} students")
-
-
-add_commands(app)
+gradebook.add_commands(app)
+github.add_commands(app)
 
 
 def main() -> None:
     """The entry point: every failure is one line on stderr and an exit code."""
     command = typer.main.get_command(app)
-    for parameter in command.commands["grade"].params:  # type: ignore[attr-defined]
-        if parameter.name == "notebooks":
-            parameter.display_type = lambda ctx: "<file>"  # a list of Python's paths is no help
+    name_lists(command)
     try:
         leave(command(standalone_mode=False) or 0)
     except NotUnderstood as error:
@@ -331,6 +314,16 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("grading: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def name_lists(command: Any) -> None:
+    """In the help, a list of Python's is no help: what is in it is."""
+    for parameter in command.params:
+        if parameter.nargs == -1:
+            what = {"notebooks": "<file>", "directories": "<directory>"}.get(parameter.name, "<name>")
+            parameter.display_type = lambda ctx, what=what: what
+    for inner in getattr(command, "commands", {}).values():
+        name_lists(inner)
 
 
 def complain(words: str) -> None:

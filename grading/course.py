@@ -10,8 +10,10 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -24,7 +26,7 @@ from grading.exact import Exact
 from grading.homework import Homework, load_homework
 from grading.late import LatePolicy, PerDay
 from grading.strict import Configuration
-from grading.total import HOMEWORK, GradeFormula
+from grading.total import HOMEWORK, Component, GradeFormula
 
 SALT_VARIABLE = "GRADING_SALT"
 LEAST_SALT = 16  # characters
@@ -192,17 +194,113 @@ def _problems(keys: CourseKeys, directory: Path) -> Iterator[Problem]:
 
 
 def _grade_problems(keys: CourseKeys) -> Iterator[Problem]:
-    names = [component.name for component in keys.grade.components]
-    most = sum(homework.weight for homework in keys.homeworks)
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            yield ("grade", "components", i, "name"), f'a second component "{name}"; remove one of the two'
-    for i, waiver in enumerate(keys.grade.waivers):
+    formula = keys.grade
+    names = [component.name for component in formula.components]
+    most: dict[str, Fraction | None] = {}
+    for i, component in enumerate(formula.components):
+        if component.name in names[:i]:
+            yield (
+                ("grade", "components", i, "name"),
+                f'a second component "{component.name}"; remove one of the two',
+            )
+            continue
+        for where, message in _component_problems(component, keys):
+            yield ("grade", "components", i, *where), message
+        most[component.name] = _most_of(component, keys)
+    yield from _uncounted_homeworks(keys)
+    for i, waiver in enumerate(formula.waivers):
         here = ("grade", "waivers", i)
+        reach = most.get(waiver.component)
         if waiver.component not in names:
             yield (
                 (*here, "component"),
                 f'no component "{waiver.component}"; {did_you_mean(waiver.component, names)}',
             )
-        elif waiver.component == HOMEWORK and waiver.at_least > most:
-            yield (*here, "at_least"), f"can never apply: the homeworks weigh {float(most):g} points together"
+        elif reach is not None and waiver.at_least > reach:
+            yield (*here, "at_least"), f"can never apply: {_reached(formula, waiver.component, reach)}"
+    yield from _result_problems(formula, most)
+
+
+def _component_problems(component: Component, keys: CourseKeys) -> Iterator[Problem]:
+    """Within the component."""
+    known = [homework.name for homework in keys.homeworks]
+    weighing = [one.name for one in keys.homeworks if one.weight and component.sums(one.name)]
+    others = ("homeworks", "best", "drop_lowest") if component.sort != HOMEWORK else ("max",)
+    for key in others:
+        if getattr(component, key) is not None:
+            kind = "what is entered by hand" if key == "max" else "a sum of homeworks"
+            yield (key,), f"is of {kind}, and this is kind {component.sort}; take it out or change kind"
+    if component.sort == HOMEWORK:
+        for j, name in enumerate(component.homeworks or ()):
+            if name not in known:
+                yield ("homeworks", j), f'no homework "{name}"; {did_you_mean(name, known)}'
+        if component.best is not None and component.drop_lowest is not None:
+            yield ("drop_lowest",), "says the same as best, another way; keep one of the two"
+        for key, least in (("best", 0), ("drop_lowest", 1)):
+            count = getattr(component, key)
+            if count is not None and count + least > len(weighing):
+                yield (key,), f"{len(weighing)} homeworks weigh something in it, so {count} is too many"
+        if component.weight and component.homeworks and not _most_of(component, keys):
+            yield ("weight",), "weighs nothing: its homeworks have weight 0; give them weights"
+    if component.sort == "bonus" and component.pass_mark is not None:
+        yield ("pass_mark",), "a bonus is not for passing; take it out"
+    reach = _most_of(component, keys)
+    if reach is not None and component.pass_mark is not None and component.pass_mark > reach:
+        yield ("pass_mark",), f"can never be reached: {component.name} is at most {float(reach):g}"
+
+
+def _most_of(component: Component, keys: CourseKeys) -> Fraction | None:
+    return component.most(one.weight for one in keys.homeworks if component.sums(one.name))
+
+
+def _uncounted_homeworks(keys: CourseKeys) -> Iterator[Problem]:
+    for i, homework in enumerate(keys.homeworks):
+        within = [one.name for one in keys.grade.components if one.sums(homework.name)]
+        if not within and homework.weight:
+            yield (
+                ("homeworks", i, "weight"),
+                f"{homework.name} counts in no component under grade; put it in one, or give it weight 0",
+            )
+        if len(within) > 1:
+            yield (
+                ("homeworks", i, "name"),
+                f"{homework.name} counts in {' and in '.join(within)}; take it out of one, under grade",
+            )
+
+
+def _result_problems(formula: GradeFormula, most: Mapping[str, Fraction | None]) -> Iterator[Problem]:
+    known = [one.weight * (most.get(one.name) or 0) for one in formula.components if one.sort != "bonus"]
+    open_ended = [
+        one.name for one in formula.components if one.sort != "bonus" and most.get(one.name) is None
+    ]
+    if formula.out_of is not None and open_ended:
+        yield ("grade", "out_of"), f"{open_ended[0]} has no max to add up; give it one"
+    elif formula.out_of is not None and sum(known) != formula.out_of:
+        yield (
+            ("grade", "out_of"),
+            f"weights and maxima add up to {float(sum(known)):g}, not {float(formula.out_of):g}; mend one of them",
+        )
+    for i, (above, step) in enumerate(pairwise(formula.scale), start=1):
+        if step.at_least >= above.at_least:
+            yield (
+                ("grade", "scale", i, "at_least"),
+                f"should be below {above.grade}'s {float(above.at_least):g}; write the scale from the top down",
+            )
+    labels = [step.grade for step in formula.scale]
+    for i, label in enumerate(labels):
+        if label in labels[:i]:
+            yield ("grade", "scale", i, "grade"), f'a second grade "{label}"; remove one of the two'
+    if formula.has_pass_marks and formula.scale and formula.scale[-1].at_least > 0:
+        yield (
+            ("grade", "scale", len(formula.scale) - 1, "at_least"),
+            "who misses a pass mark has the last grade; let it begin at 0",
+        )
+    if formula.pass_mark is not None and formula.cap is not None and formula.pass_mark > formula.cap:
+        yield ("grade", "pass_mark"), f"can never be reached: the cap is {float(formula.cap):g}"
+
+
+def _reached(formula: GradeFormula, name: str, most: Fraction) -> str:
+    component = next(one for one in formula.components if one.name == name)
+    if component.sort == HOMEWORK and component.cap is None and component.homeworks is None:
+        return f"the homeworks weigh {float(most):g} points together"
+    return f"{name} is at most {float(most):g}"

@@ -13,6 +13,8 @@ from grading.errors import UsageError
 if TYPE_CHECKING:
     from grading.course import Course
     from grading.homework import Homework
+    from grading.roster import Roster
+    from grading.teams import Teams
 
 HOMEWORKS = Path(__file__).resolve().parent.parent / "homeworks"
 
@@ -22,6 +24,9 @@ HomeworksOption = Annotated[
 JobsOption = Annotated[
     int | None,
     typer.Option("--jobs", "-j", metavar="N", help="Submissions at a time; one a processor by default."),
+]
+RosterOption = Annotated[
+    Path | None, typer.Option("--roster", metavar="FILE", help="The roster; beside course.yml by default.")
 ]
 UnconfinedOption = Annotated[
     bool,
@@ -42,3 +47,13 @@ def load_homework_named(course: Course, name: str) -> Homework:
         known = ", ".join(entry.name for entry in course.homeworks)
         raise UsageError(f"--homework: which one? there is: {known}")
     return course.load_homework(name)
+
+
+def course_and_people(homeworks: Path, roster: Path | None) -> tuple[Course, Roster, Teams]:
+    from grading.course import load_course
+    from grading.roster import read_roster
+    from grading.teams import read_teams
+
+    course = load_course(homeworks / "course.yml")
+    people = read_roster(roster or homeworks / "roster.csv")
+    return course, people, read_teams(homeworks / "teams.yml", people, course)

@@ -21,7 +21,7 @@ from grading.grade import tests_digest as digest_of_tests
 RELEASED = ("cnn", "activations", "dropout")
 INSTRUCTORS = {
     "build", "bundle", "check", "generated", "mutants", "release", "roster", "teams", "templates", "variants",
-    "export/course_csv",
+    "export/course_csv", "gradebook/compute", "gradebook/database", "gradebook/rules",
     "github/push", "github/central", "github/collect", "github/verify", "github/store", "github/classroom",
 }  # fmt: skip
 

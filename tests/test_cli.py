@@ -31,7 +31,19 @@ from grading.score_file import load_score
 ROOT = Path(__file__).parents[1]
 HOMEWORK = ROOT / "tests/homeworks/toy"
 GRADING = Path(sysconfig.get_path("scripts"), "grading")
-COMMANDS = ("grade", "doctor", "build", "check", "export")
+COMMANDS = (
+    "grade",
+    "doctor",
+    "build",
+    "check",
+    "ingest",
+    "grades",
+    "export",
+    "release",
+    "bundle",
+    "collect",
+    "central",
+)
 COURSE = """
 name: A course of one homework
 timezone: Europe/Berlin

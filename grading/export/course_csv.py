@@ -6,9 +6,6 @@ step, where each number is rounded once, half up, to two decimals.
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,12 +15,11 @@ from pathlib import Path
 from grading.atomic import write_atomically
 from grading.course import Course
 from grading.errors import UsageError
+from grading.export.cells import encode, neutralised, two_decimals
 from grading.score import Score, counting_attempt
 from grading.score_file import load_score
 
 COLUMNS = ("raw", "days_late", "penalty", "points")
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # all but the tab
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +42,9 @@ def export(scores_dir: Path, out: Path, *, course: Course, excel: bool = False) 
     scores has a row without points. With `excel`, a byte order mark and CRLF. Raises UsageError if there is
     nothing to read or no way to write.
     """
-    found, skipped = _load_all(scores_dir, course)
+    found, skipped = load_scores(scores_dir, course)
     header, rows = tabulate(course, [score for _, score in found])
-    write_atomically(out, _encode((header, *rows), excel=excel))
+    write_atomically(out, encode((header, *rows), excel=excel))
     return ExportSummary(
         path=out,
         header=header,
@@ -82,18 +78,6 @@ def tabulate(course: Course, scores: Iterable[Score]) -> tuple[tuple[str, ...], 
     return header, tuple(_row(course, attempts[login]) for login in sorted(attempts))
 
 
-def two_decimals(value: Fraction) -> str:
-    """Rounded half up, once: 0.005 is 0.01. For values of at least 0."""
-    hundredths = int(value * 100 + Fraction(1, 2))
-    return f"{hundredths // 100}.{hundredths % 100:02}"
-
-
-def neutralised(text: str) -> str:
-    """Text that no spreadsheet takes for a formula, on one line, without control characters."""
-    safe = f"'{text}" if text.startswith(FORMULA_STARTS) else text
-    return CONTROL.sub(" ", safe)
-
-
 def _row(course: Course, attempts: Sequence[Score]) -> tuple[str, ...]:
     cells = [neutralised(min(score.student or "" for score in attempts))]
     total: Fraction | None = Fraction(0)
@@ -121,7 +105,8 @@ def _graded(score: Score) -> tuple[Fraction, Fraction, Fraction]:
     return score.points, score.penalty, score.final_points
 
 
-def _load_all(directory: Path, course: Course) -> tuple[list[tuple[Path, Score]], list[str]]:
+def load_scores(directory: Path, course: Course) -> tuple[list[tuple[Path, Score]], list[str]]:
+    """The scores of this course below a directory, and a line for each file that is none. Raises UsageError."""
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such directory; give the one that `grading grade --out` wrote")
     found: list[tuple[Path, Score]] = []
@@ -154,9 +139,3 @@ def _score_paths(directory: Path) -> Iterator[Path]:
 def _reason(score: Score) -> str:
     unsure = [test.name for task in score.tasks for test in task.tests if test.verdict == "error"]
     return score.reason or f"could not tell: {', '.join(unsure)}"
-
-
-def _encode(rows: Iterable[Sequence[str]], *, excel: bool) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\r\n" if excel else "\n").writerows(rows)
-    return text.getvalue().encode("utf-8-sig" if excel else "utf-8")

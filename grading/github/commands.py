@@ -16,7 +16,9 @@ from grading.options import (
     HOMEWORKS,
     HomeworksOption,
     JobsOption,
+    RosterOption,
     UnconfinedOption,
+    course_and_people,
     load_homework_named,
     number_of_jobs,
 )
@@ -40,9 +42,6 @@ NamesOption = Annotated[
 StoreOption = Annotated[
     Path, typer.Option("--store", metavar="DIR", help="Where evidence, records and scores are kept.")
 ]
-RosterOption = Annotated[
-    Path | None, typer.Option("--roster", metavar="FILE", help="The roster; beside course.yml by default.")
-]
 STORE = Path("scores")
 SIGNS = {True: "ok  ", False: "FAIL", None: "?   "}
 
@@ -62,7 +61,7 @@ def add_commands(app: typer.Typer) -> None:
     branch.command("save")(save_store_command)
     app.add_typer(branch, name="store", hidden=True)
     classroom = typer.Typer(
-        help="A course's repositories on GitHub: make them, protect them, see how they stand.",
+        help="Make and protect students' repositories on GitHub.",
         no_args_is_help=True,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -93,9 +92,10 @@ def release_command(
     ] = None,
     homeworks: HomeworksOption = HOMEWORKS,
 ) -> None:
-    """Make the repository that students start from: notebook, README, workflow.
+    """Make the repository that students start from.
 
-    A starter that was mended is released again; repositories that were made from the old one stay good.
+    It has the notebook, a README and the workflow that grades. A starter that was mended is released again, and
+    repositories that were made from the old one stay good.
     """
     from grading.course import load_course
 
@@ -137,7 +137,10 @@ def bundle_command(
     ] = False,
     homeworks: HomeworksOption = HOMEWORKS,
 ) -> None:
-    """Make the repository that students' runs fetch: the grader and the hidden tests of released homeworks."""
+    """Make the repository that students' runs fetch.
+
+    It has the grader, and the hidden tests of released homeworks.
+    """
     from grading.course import load_course
 
     if bool(out) == push or (push and central):
@@ -274,9 +277,9 @@ def collect_command(
     store: StoreOption = STORE,
     homeworks: HomeworksOption = HOMEWORKS,
 ) -> None:
-    """Collect the scores of students' runs, each with the evidence for it, and check that evidence.
+    """Collect the scores of students' runs, and check them.
 
-    Running it twice changes nothing, and what was collected is never lost.
+    Each is kept with the evidence for it. Running it twice changes nothing, and what was collected is never lost.
     """
     from grading.github.store import Store
 
@@ -294,7 +297,7 @@ def collect_command(
 def central_command(
     step: Annotated[
         str,
-        typer.Option("--step", metavar="all|collect|grade|publish", help="One of the three, for three jobs."),
+        typer.Option("--step", metavar="NAME", help="Only collect, grade or publish, for three jobs."),
     ] = "all",
     names: NamesOption = None,
     roster: RosterOption = None,
@@ -309,9 +312,10 @@ def central_command(
     homeworks: HomeworksOption = HOMEWORKS,
     unconfined: UnconfinedOption = False,
 ) -> None:
-    """Collect, grade here what is due, and tell the students: no student's run needs a test or a secret.
+    """Collect, grade here what is due, and tell students.
 
-    collect and publish have a token and run no student code; grade runs it, in the sandbox, and needs no token.
+    No student's run needs a test or a secret. collect and publish have a token and run no student code; grade runs it,
+    in the sandbox, and needs no token.
     """
     from grading.github.central import grade_prepared, prepare, read_plan
 
@@ -456,16 +460,6 @@ def answers_directory() -> Path:
     """Where GitHub's answers are kept between commands."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "grading" / "github"
-
-
-def course_and_people(homeworks: Path, roster: Path | None) -> tuple[Course, Roster, Teams]:
-    from grading.course import load_course
-    from grading.roster import read_roster
-    from grading.teams import read_teams
-
-    course = load_course(homeworks / "course.yml")
-    people = read_roster(roster or homeworks / "roster.csv")
-    return course, people, read_teams(homeworks / "teams.yml", people, course)
 
 
 def releases_of(course: Course) -> Releases:
