@@ -121,13 +121,15 @@ def executed(request, tmp_path_factory):
         for item in request.session.items
         if item.module is request.module and item.originalname in kinds
     ]
+    # Parsing stays in this thread: in Python 3.11 two that parse at once may fail each other.
+    notebooks = {each: laid_out(*each, tmp_path_factory.mktemp("-".join(each))) for each in asked}
     with ThreadPoolExecutor(os.cpu_count()) as cores:
-        runs = {each: cores.submit(execute, *each, tmp_path_factory.mktemp("-".join(each))) for each in asked}
+        runs = {each: cores.submit(execute, path, each[1]) for each, path in notebooks.items()}
         yield lambda *each: runs[each].result()
 
 
-def execute(name: str, kind: str, place: Path) -> tuple[subprocess.CompletedProcess[str], Any]:
-    """The notebook after Restart and run all, in a directory with what a student's repository holds."""
+def laid_out(name: str, kind: str, place: Path) -> Path:
+    """A notebook of a homework, in a directory with what a student's repository holds."""
     homework = COURSE.load_homework(name)
     for file in homework.data_files:
         (place / file.name).write_bytes(file.read_bytes())
@@ -136,16 +138,21 @@ def execute(name: str, kind: str, place: Path) -> tuple[subprocess.CompletedProc
         text = build_reference(homework.source.read_text(), source_name=str(homework.source))
     nbformat.validate(nbformat.reads(text, as_version=4))
     (place / homework.notebook).write_text(text)
+    return place / homework.notebook
+
+
+def execute(path: Path, kind: str) -> tuple[subprocess.CompletedProcess[str], Any]:
+    """The notebook after Restart and run all."""
     command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output", "ran.ipynb"]
     command += ["--ExecutePreprocessor.timeout=300", "--ExecutePreprocessor.kernel_name=python3"]
     ended = subprocess.run(
-        [*command, *(["--allow-errors"] if kind == "starter" else []), place / homework.notebook],
+        [*command, *(["--allow-errors"] if kind == "starter" else []), path],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    ran = place / "ran.ipynb"
+    ran = path.with_name("ran.ipynb")
     return ended, nbformat.read(ran, as_version=4) if ran.exists() else None
 
 

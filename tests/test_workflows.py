@@ -146,7 +146,7 @@ def test_each_job_may_do_what_it_has_to_and_no_more() -> None:
     assert found == {
         "ci/test": {"contents": "read"},
         "grade/grade": {"contents": "read", "actions": "read"},
-        "gradebook/collect": {"contents": "read"},
+        "gradebook/collect": {"contents": "write"},  # it keeps the evidence before students' code runs
         "gradebook/grade": {},
         "gradebook/publish": {"contents": "write"},
     }
