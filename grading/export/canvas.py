@@ -18,11 +18,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from grading.errors import UsageError
-from grading.export.cells import Exported, encode, neutralised, two_decimals
+from grading.export.cells import Exported, encode, neutralised
 from grading.export.people import unknown, who
 from grading.gradebook.table import GradeTable, HomeworkGrade
 from grading.report.words import number
 from grading.roster import Person
+from grading.total import two_decimals
 
 HEADER = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 POINTS_POSSIBLE = "    Points Possible"

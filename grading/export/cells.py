@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from grading.total import two_decimals
+
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # all but the tab
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -22,13 +24,6 @@ class Exported:
 
     content: bytes
     notes: tuple[str, ...] = ()
-
-
-def two_decimals(value: Fraction) -> str:
-    """Rounded once, halves away from zero: 0.005 is 0.01."""
-    hundredths = int(abs(value) * 100 + Fraction(1, 2))
-    sign = "-" if value < 0 and hundredths else ""
-    return f"{sign}{hundredths // 100}.{hundredths % 100:02}"
 
 
 def maybe(value: Fraction | None) -> str:

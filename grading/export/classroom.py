@@ -12,11 +12,12 @@ from fractions import Fraction
 from urllib.parse import quote
 
 from grading.course import OnGitHub
-from grading.export.cells import Exported, encode, neutralised, two_decimals
+from grading.export.cells import Exported, encode, neutralised
 from grading.export.people import unknown, who
 from grading.gradebook.table import GradeTable, HomeworkGrade
 from grading.roster import Person
 from grading.teams import Teams
+from grading.total import two_decimals
 
 COLUMNS = (
     *("assignment_name", "assignment_url", "starter_code_url", "github_username", "roster_identifier"),

@@ -15,9 +15,10 @@ from pathlib import Path
 from grading.atomic import write_atomically
 from grading.course import Course
 from grading.errors import UsageError
-from grading.export.cells import encode, neutralised, two_decimals
+from grading.export.cells import encode, neutralised
 from grading.score import Score, counting_attempt
 from grading.score_file import load_score
+from grading.total import two_decimals
 
 COLUMNS = ("raw", "days_late", "penalty", "points")
 

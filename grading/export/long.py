@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from grading.export.cells import Exported, encode, maybe, neutralised, two_decimals
+from grading.export.cells import Exported, encode, maybe, neutralised
 from grading.export.people import PEOPLE, about, unknown
 from grading.gradebook.table import GradeTable, HomeworkGrade
+from grading.total import two_decimals
 
 COLUMNS = (
     *("homework", "state", "verified", "attempts", "commit", "repository", "submitted_at", "deadline"),
