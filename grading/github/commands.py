@@ -409,7 +409,7 @@ def collect_now(
 def publish_now(
     course: Course, people: Roster, teams: Teams, store: Store, work: Path, homeworks: list[str]
 ) -> None:
-    """Records what was graded before anything is sent, and leaves `work` where something could not be sent."""
+    """Records what was graded before anything is sent: what could not be sent is, the next time, from the store."""
     import shutil
 
     from grading.github.central import publish, record_scores
