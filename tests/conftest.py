@@ -1,4 +1,5 @@
-"""What all tests share: `--full` adds the long checks (every seed, whole classes); `github` is a GitHub at hand."""
+"""What all tests share: `--full` adds the long checks (every seed, whole classes); `github` is a GitHub at hand, and
+`look` a browser."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from browser import Looker
     from github_server import GitHubServer
+    from playwright.sync_api import Browser
 
 collect_ignore = ["homeworks", "benchmarks"]  # hidden tests, which the grader collects by itself
 
@@ -59,3 +62,21 @@ def github(
         monkeypatch.setenv("GITHUB_TOKEN", server.token)
         yield server
     assert server.drift == []
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    from browser import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def look(chromium: Browser) -> Iterator[Looker]:
+    """Opens pages in a browser; at the end nothing that it met may have been wrong."""
+    from browser import Looker
+
+    looker = Looker(chromium)
+    yield looker
+    looker.close()
