@@ -21,10 +21,13 @@ from grading.notebook import PercentCell, percent_cells
 SOURCE = "source.py"
 
 
-def build(directory: Path, check: bool = False) -> list[Path]:
+def build(
+    directory: Path, check: bool = False, built: Callable[[int, int], None] = lambda done, of: None
+) -> list[Path]:
     """Write the starter of the homework in `directory`, or of every homework below it; the paths that changed.
 
-    With `check` nothing is written: the paths returned are those out of step with their source.
+    With `check` nothing is written: the paths returned are those out of step with their source. `built` is told how
+    many of how many are made.
     """
     from grading.homework import load_homework
 
@@ -42,6 +45,7 @@ def build(directory: Path, check: bool = False) -> list[Path]:
         starters[source.parent / load_homework(source.parent).notebook] = build_starter(
             text, source_name=str(source)
         )
+        built(len(starters), len(sources))
     changed = [path for path, starter in starters.items() if _stored(path) != starter.encode()]
     if not check:
         for path in changed:

@@ -23,7 +23,13 @@ PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
 
 BESIDE_THE_GRADER = ("LICENSE", "constraints.txt", "pyproject.toml", "scripts/bootstrap", WORKFLOW)
-DATA_OF_THE_GRADER = ("py.typed", "score.schema.json", "judge/pytest.ini")
+TEMPLATES_OF_A_STUDENT = ("base.html.j2", "parts.html.j2", "student.html.j2", "style.css.j2")
+DATA_OF_THE_GRADER = (
+    "py.typed",
+    "score.schema.json",
+    "judge/pytest.ini",
+    *(f"report/templates/{name}" for name in TEMPLATES_OF_A_STUDENT),
+)
 EXECUTABLE = frozenset({"scripts/bootstrap"})
 
 # What `grading grade`, `doctor` and `earlier` run; what these import is found. Modules of commands (LAZY) import what
@@ -39,12 +45,15 @@ RUN = (
     "grading.grade",
     "grading.judge",
     "grading.judge.*",
-    "grading.report.*",
+    "grading.report.annotations",
+    "grading.report.markdown",
+    "grading.report.student_page",
+    "grading.report.terminal",
     "grading.score_file",
     "grading.worker.*",
 )
 CENTRAL = "grading.github.central"
-LAZY = frozenset({"grading.cli", "grading.github.commands", "grading.gradebook.commands", "grading.options"})
+LAZY = ("grading.cli", "grading.gradebook.explain", "grading.options", "commands")  # the ends of their names
 
 
 def bundle(course: Course, names: Collection[str], out: Path, *, central: bool = False) -> list[Path]:
@@ -146,7 +155,7 @@ def modules_needed(roots: Iterable[str]) -> set[str]:
         if module in found or path is None:
             continue
         found.add(module)
-        waiting += [module.rpartition(".")[0], *_imports(ast.parse(path.read_bytes()), module in LAZY)]
+        waiting += [module.rpartition(".")[0], *_imports(ast.parse(path.read_bytes()), module.endswith(LAZY))]
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -17,6 +18,7 @@ import typer
 from grading.errors import GradingError, NotebookError, UsageError
 from grading.github import commands as github
 from grading.gradebook import commands as gradebook
+from grading.gradebook import explain, regrade_commands
 from grading.options import (
     HOMEWORKS,
     HomeworksOption,
@@ -25,6 +27,8 @@ from grading.options import (
     load_homework_named,
     number_of_jobs,
 )
+from grading.report import review_commands, site_commands
+from grading.similar import commands as similar
 
 if TYPE_CHECKING:
     from grading.check import Seeds
@@ -78,10 +82,14 @@ def grade_command(
         Path | None,
         typer.Option("--summary", metavar="FILE", help="Append a summary in Markdown to this file."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE|DIR", help="Write the student's page (.html), or one each."),
+    ] = None,
     earlier: Annotated[
         Path | None,
         typer.Option(
-            "--earlier", metavar="FILE", help="For the summary: what `grading earlier` wrote, if it did."
+            "--earlier", metavar="FILE", help="For summary and page: what `grading earlier` wrote, if it did."
         ),
     ] = None,
     annotate: Annotated[
@@ -128,12 +136,13 @@ def grade_command(
         submissions = [checkout(repo, chosen, student, moment, event)]
     else:
         submissions = [notebook(path, chosen, student, moment) for path in paths]
-    targets = output_paths(out, submissions)
+    targets = output_paths("--out", out, submissions, ".json", "scores")
+    pages = output_paths("--report", report, submissions, f"-{chosen.name}.html", "pages")
     if summary is not None:
         writable(summary)
     if formats is not None:
         make_directory(formats, "--formats")
-    graded = run_grading(chosen, course, submissions, targets, count, not unconfined, summary, earlier)
+    graded = run_grading(chosen, course, submissions, targets, count, not unconfined, summary, pages, earlier)
     if annotate and repo is not None:
         print_annotations(graded[0].score, chosen, course, repo)
     if any(result.score.state == "error" for result in graded):
@@ -174,11 +183,13 @@ def build_command(
 ) -> None:
     """Make the starter notebooks from the sources."""
     from grading.build import build
+    from grading.report.terminal import bar
 
     directory = homeworks / name if name else homeworks
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such homework; `ls {homeworks}` shows those there are")
-    changed = build(directory, check=check)
+    with bar("building") as progress:
+        changed = build(directory, check=check, built=progress.reach)
     for path in changed:
         print(f"{path}: {'out of step with its source; run `grading build`' if check else 'built'}")
     if check and changed:
@@ -243,6 +254,7 @@ def variants_get_what_they_deserve(
 ) -> bool:
     """Grades the variants with `named` in their names, and prints which do not get what they should."""
     from grading.check import Finding, check, feedback, plan
+    from grading.report.terminal import bar
 
     broken = 0
 
@@ -251,14 +263,17 @@ def variants_get_what_they_deserve(
         broken += bool(finding.problems)
         if verbose and finding.seed == 0:
             points = finding.graded.score.points
-            print(f"{float(points) if points is not None else 'error':>6}  {finding.variant.name}")
+            say(f"{float(points) if points is not None else 'error':>6}  {finding.variant.name}")
             if finding.variant.task:
-                print(f"        {feedback(finding.graded, finding.variant.task)}")
+                say(f"        {feedback(finding.graded, finding.variant.task)}")
         for problem in finding.problems:
-            print(f"{finding.variant.name}, seed {finding.seed}: {problem}", flush=True)
+            say(f"{finding.variant.name}, seed {finding.seed}: {problem}")
+        progress.step()
 
     planned = plan(homework, named, seeds)
-    check(homework, course, planned, done, jobs=jobs, confined=confined, full=seeds.everything)
+    with bar("grading variants", len(planned)) as progress:
+        say = partial(progress.say, file=sys.stdout)
+        check(homework, course, planned, done, jobs=jobs, confined=confined, full=seeds.everything)
     names = {variant.name for variant, _ in planned}
     print(f"{len(planned)} gradings of {len(names)} variants, {broken} broken promises")
     return not broken
@@ -270,18 +285,22 @@ def mutants_are_noticed(
     """Grades the mutants with `named` in their names, and prints those that survive without a reason."""
     from grading.check import check_mutants
     from grading.mutants import Mutant, mutants_of, without_reason
+    from grading.report.terminal import bar
 
     def done(mutant: Mutant, graded: Graded) -> None:
         score = graded.score
         if score.state == "error":
-            print(f"{mutant.name}: error: {score.reason}", flush=True)
+            say(f"{mutant.name}: error: {score.reason}")
         elif verbose and score.points is not None:
-            print(f"{float(score.points):>6} of {score.max_points}  {mutant.name}", flush=True)
+            say(f"{float(score.points):>6} of {score.max_points}  {mutant.name}")
+        progress.step()
 
     mutants = [mutant for mutant in mutants_of(homework) if named.lower() in mutant.name.lower()]
     if not mutants:
         raise UsageError(f"{homework.source}: no mutant is called like {named!r}")
-    survivors = check_mutants(homework, course, mutants, done, jobs=jobs, confined=confined)
+    with bar("grading mutants", len(mutants)) as progress:
+        say = partial(progress.say, file=sys.stdout)
+        survivors = check_mutants(homework, course, mutants, done, jobs=jobs, confined=confined)
     alive = without_reason(homework, survivors, everything=not named)
     for mutant in alive:
         print(f"survives: {mutant.name}")
@@ -291,6 +310,11 @@ def mutants_are_noticed(
 
 
 gradebook.add_commands(app)
+regrade_commands.add_commands(app)
+explain.add_commands(app)
+site_commands.add_commands(app)
+review_commands.add_commands(app)
+similar.add_commands(app)
 github.add_commands(app)
 
 
@@ -393,24 +417,26 @@ def checkout(
     return read_submission(path, homework, **who)
 
 
-def output_paths(out: Path | None, submissions: list[Submission]) -> list[Path | None]:
+def output_paths(
+    option: str, out: Path | None, submissions: list[Submission], ending: str, what: str
+) -> list[Path | None]:
     """One path a submission, checked before anything is graded; a directory is made where there is none."""
     if out is None:
         return [None] * len(submissions)
-    if out.suffix == ".json" and not out.is_dir():
+    if out.suffix and ending.endswith(out.suffix) and not out.is_dir():
         if len(submissions) > 1:
-            raise UsageError(f"--out {out}: is one file for {len(submissions)} scores; give a directory")
+            raise UsageError(f"{option} {out}: is one file for {len(submissions)} {what}; give a directory")
         writable(out)
         return [out]
-    make_directory(out, "--out")
+    make_directory(out, option)
     paths: list[Path | None] = [
-        out / f"{file_name(submission.student or 'unknown')}.json" for submission in submissions
+        out / f"{file_name(submission.student or 'unknown')}{ending}" for submission in submissions
     ]
     doubled = {path for path in paths if paths.count(path) > 1}
     if doubled:
-        names = ", ".join(sorted(path.stem for path in doubled if path))
+        names = ", ".join(sorted(path.name.removesuffix(ending) for path in doubled if path))
         raise UsageError(
-            f"--out {out}: two notebooks are of one student ({names}); rename one, or grade them apart"
+            f"{option} {out}: two notebooks are of one student ({names}); rename one, or grade them apart"
         )
     for path in paths:
         if path is not None:
@@ -450,41 +476,45 @@ def run_grading(
     jobs: int,
     confined: bool,
     summary: Path | None,
+    pages: list[Path | None],
     earlier: Path | None,
 ) -> list[Graded]:
-    """Grades, writes each score as soon as it is there, and shows what came out."""
+    """Grades, writes each score and what is said of it as soon as it is there, and shows what came out."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from grading.grade import grade
-    from grading.report.markdown import summary as in_markdown
-    from grading.report.terminal import class_table, show_score
+    from grading.report.feedback import feedback
+    from grading.report.markdown import in_markdown
+    from grading.report.terminal import bar, class_table, show_score
     from grading.score_file import write_score
 
-    screen = Console(stderr=True)
-    columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     attempts = None
+    settings: dict[str, Any] = {"counts": course.counts, "zone": course.zone, "late": course.late}
+    if any(pages):
+        from grading.report.student_page import write_student_page
     if earlier is not None:
         from grading.github.earlier import read_earlier
 
         attempts = read_earlier(earlier)
     results: dict[int, Graded] = {}
-    # Drawn by hand: a thread that draws would not survive the forks.
-    with Progress(*columns, console=screen, auto_refresh=False, disable=not screen.is_terminal) as progress:
-        bar = progress.add_task("grading", total=len(submissions))
+    with bar("grading", len(submissions)) as progress:
 
         def done(number: int, graded: Graded) -> None:
             results[number] = graded
             target = targets[number]
             if target is not None:
                 write_score(target, graded.score)
+            notebook = graded.submission.notebook
+            cells = notebook.cells if notebook is not None else ()
+            told = feedback(graded.score, homework, attempts, cells=cells, **settings)
             if summary is not None:
-                words = in_markdown(graded.score, homework, attempts, counts=course.counts, zone=course.zone)
                 with summary.open("a", encoding="utf-8") as file:
-                    file.write(words)
-            progress.update(bar, advance=1, refresh=True)
+                    file.write(in_markdown(told))
+            page = pages[number]
+            if page is not None:
+                write_student_page(page, told)
+            progress.step()
 
-        progress.refresh()
         grade(homework, course, submissions, done, jobs=min(jobs, len(submissions)), confined=confined)
     graded = [results[number] for number in sorted(results)]
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -494,6 +524,8 @@ def run_grading(
         console.print(class_table([result.score for result in graded]))
         if targets[0] is not None:
             console.print(f"Each score, with what to mend, is in {targets[0].parent}.")
+        if pages[0] is not None:
+            console.print(f"Each student's page is in {pages[0].parent}.")
     if not confined:
         console.print("Graded without a sandbox: these scores are marked and do not count.")
     return graded

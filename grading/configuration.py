@@ -169,6 +169,8 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
             return location, detail["msg"].removeprefix("Value error, ") + f", got {shown}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return location, f"should be keys and values, got {shown}"
+        case "tuple_type" | "list_type":
+            return location, f"should be a list, got {'nothing' if given is None else shown}"
         case _:
             return location, f"{detail['msg'].replace('Input should', 'should', 1)}, got {shown}"
 

@@ -11,7 +11,7 @@ import hmac
 import os
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -120,13 +120,14 @@ class CourseKeys(Configuration):
 
 
 class Course(CourseKeys):
-    """A course and where it is."""
+    """A course and where it is. `homeworks_in`: where its homeworks are, if not beside the file."""
 
     path: Path
+    homeworks_in: Path | None = None
 
     @property
     def directory(self) -> Path:
-        return self.path.parent
+        return self.homeworks_in or self.path.parent
 
     @property
     def zone(self) -> ZoneInfo:
@@ -171,14 +172,14 @@ class Course(CourseKeys):
         return load_homework(self.directory / self.homework(name).name)
 
 
-def load_course(path: Path) -> Course:
-    """Read `course.yml`. The salt in GRADING_SALT, if set, replaces the file's.
-
-    Raises UsageError with file and line.
+def load_course(path: Path, homeworks_in: Path | None = None) -> Course:
+    """Read `course.yml`, for homeworks beside it or in another directory. The salt in GRADING_SALT, if set, replaces
+    the file's. Raises UsageError with file and line.
     """
-    keys = read_configuration(path, CourseKeys, lambda keys: _problems(keys, path.parent))
+    keys = read_configuration(path, CourseKeys, lambda keys: _problems(keys, homeworks_in or path.parent))
     fields = {key: getattr(keys, key) for key in CourseKeys.model_fields}
-    return Course(**fields | {"path": path, "salt": os.environ.get(SALT_VARIABLE) or keys.salt})
+    salt = os.environ.get(SALT_VARIABLE) or keys.salt
+    return Course(**fields | {"path": path, "homeworks_in": homeworks_in, "salt": salt})
 
 
 def _problems(keys: CourseKeys, directory: Path) -> Iterator[Problem]:
@@ -187,10 +188,23 @@ def _problems(keys: CourseKeys, directory: Path) -> Iterator[Problem]:
     for i, name in enumerate(names):
         if name in names[:i]:
             yield ("homeworks", i, "name"), f'a second entry for "{name}"; remove one of the two'
+        deadline = keys.homeworks[i].deadline
+        if deadline is not None and (slip := another_offset(deadline, ZoneInfo(keys.timezone))):
+            yield ("homeworks", i, "deadline"), slip
         if name not in there:
             where = directory / name / "homework.yml"
             yield ("homeworks", i, "name"), f"there is no {where}; {did_you_mean(name, there)}"
     yield from _grade_problems(keys)
+
+
+def another_offset(moment: datetime, zone: ZoneInfo) -> str:
+    """What is wrong with a moment whose offset is neither the zone's at that time nor UTC's: often the clocks were
+    changed in between, and the hour is another one than it looks. Nothing if it is right."""
+    there = moment.astimezone(zone)
+    if moment.utcoffset() in (timedelta(), there.utcoffset()):
+        return ""
+    meant = moment.replace(tzinfo=zone)
+    return f"is {there:%H:%M} in {zone.key}, got {moment.isoformat()}; write {meant.isoformat()} if that hour is meant"
 
 
 def _grade_problems(keys: CourseKeys) -> Iterator[Problem]:
@@ -217,7 +231,10 @@ def _grade_problems(keys: CourseKeys) -> Iterator[Problem]:
                 f'no component "{waiver.component}"; {did_you_mean(waiver.component, names)}',
             )
         elif reach is not None and waiver.at_least > reach:
-            yield (*here, "at_least"), f"can never apply: {_reached(formula, waiver.component, reach)}"
+            yield (
+                (*here, "at_least"),
+                f"can never apply: {_reached(formula, waiver.component, reach)}; lower it",
+            )
     yield from _result_problems(formula, most)
 
 
@@ -246,7 +263,7 @@ def _component_problems(component: Component, keys: CourseKeys) -> Iterator[Prob
         yield ("pass_mark",), "a bonus is not for passing; take it out"
     reach = _most_of(component, keys)
     if reach is not None and component.pass_mark is not None and component.pass_mark > reach:
-        yield ("pass_mark",), f"can never be reached: {component.name} is at most {float(reach):g}"
+        yield ("pass_mark",), f"can never be reached: {component.name} is at most {float(reach):g}; lower it"
 
 
 def _most_of(component: Component, keys: CourseKeys) -> Fraction | None:
@@ -296,7 +313,7 @@ def _result_problems(formula: GradeFormula, most: Mapping[str, Fraction | None])
             "who misses a pass mark has the last grade; let it begin at 0",
         )
     if formula.pass_mark is not None and formula.cap is not None and formula.pass_mark > formula.cap:
-        yield ("grade", "pass_mark"), f"can never be reached: the cap is {float(formula.cap):g}"
+        yield ("grade", "pass_mark"), f"can never be reached: the cap is {float(formula.cap):g}; lower it"
 
 
 def _reached(formula: GradeFormula, name: str, most: Fraction) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
@@ -26,8 +27,15 @@ def exact(value: object) -> Fraction:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Fraction):
         raise ValueError("should be a number")
     # An integer first: one of 400 digits is no float, and so neither finite nor infinite to math.
-    if (not isinstance(value, int) and not math.isfinite(value)) or abs(Fraction(value)) > LARGEST_VALUE:
+    finite = isinstance(value, int) or math.isfinite(value)
+    if not finite or not -LARGEST_VALUE <= value <= LARGEST_VALUE:
         raise ValueError(f"should be a number of at most {LARGEST_VALUE}")
+    return _nearest(value)
+
+
+@lru_cache(4096)
+def _nearest(value: int | float | Decimal | Fraction) -> Fraction:
+    """The scores of a course have few different points in them, and finding a fraction is slow."""
     return Fraction(value).limit_denominator(LARGEST_DENOMINATOR)
 
 

@@ -60,7 +60,7 @@ class Submission:
             return self.notebook.digest if self.notebook else None
         framed = hashlib.sha256(self.notebook.digest.encode())
         for name, content in sorted(self.files.contents.items()):
-            framed.update(f"{name}:{len(content)}:".encode() + content)
+            framed.update(_framed(name, content))
         return framed.hexdigest()
 
 
@@ -247,9 +247,13 @@ def tests_digest(homework: Homework) -> str:
     files += [*([homework.support] if homework.support else []), *homework.data_files]
     for file in files:
         if file.is_file() and "__pycache__" not in file.parts:
-            content = file.read_bytes()
-            digest.update(f"{file.relative_to(homework.directory)}:{len(content)}:".encode() + content)
+            digest.update(_framed(file.relative_to(homework.directory), file.read_bytes()))
     return digest.hexdigest()
+
+
+def _framed(name: str | Path, content: bytes) -> bytes:
+    """A file as a part of a digest: its length stands before it, so no two lists of files are the same bytes."""
+    return f"{name}:{len(content)}:".encode() + content
 
 
 @functools.cache

@@ -9,9 +9,12 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grading.errors import UsageError
-from grading.homework import Homework
+
+if TYPE_CHECKING:
+    from grading.homework import Homework
 
 FOLDER = "submissions"
 """In a store: `submissions/<homework>/<student>/<commit>/`."""
@@ -31,30 +34,29 @@ class Stored:
 def stored(directory: Path, homework: Homework) -> list[Stored]:
     """A homework's submissions below a directory, by student, commit and path.
 
-    The directory is a store, or has notebooks called `LOGIN.ipynb`, or each in a directory `LOGIN`. Hidden files and
-    links are none. Raises UsageError where there is no such directory.
+    The directory is a store (or its `submissions`), or has notebooks called `LOGIN.ipynb`, or each in a directory
+    `LOGIN`. Hidden files and links are none. Raises UsageError where there is no such directory.
     """
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such directory; give one with students' notebooks, or a store")
-    kept = directory / FOLDER / homework.name
-    root = kept if kept.is_dir() else directory
+    folders_of_homework = [directory / FOLDER / homework.name]
+    if directory.absolute().name == FOLDER:
+        folders_of_homework.append(directory / homework.name)
+    root = next((folder for folder in folders_of_homework if folder.is_dir()), directory)
     found = []
     for place, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             path = Path(place, name)
             if name.endswith(".ipynb") and not name.startswith(".") and not path.is_symlink():
-                found.append(_stored(path, homework.notebook))
+                found.append(_stored(path, root, homework.notebook))
     return sorted(found, key=lambda one: (one.student.casefold(), one.commit or "", str(one.path)))
 
 
-def student_of(path: Path, notebook: str) -> str:
-    """Whose a notebook is by its name, or by its directory's where it is called like the homework's."""
-    return path.absolute().parent.name if path.name == notebook else path.stem
-
-
-def _stored(path: Path, notebook: str) -> Stored:
-    for folder in path.absolute().parents:
-        if _COMMIT.fullmatch(folder.name):
-            return Stored(folder.parent.name, folder.name, path)
-    return Stored(student_of(path, notebook), None, path)
+def _stored(path: Path, root: Path, notebook: str) -> Stored:
+    """Whose it is the outermost names say: the student chose those within."""
+    student, *within = path.relative_to(root).parts
+    if not within:
+        return Stored(root.absolute().name if student == notebook else path.stem, None, path)
+    commit = within[0] if len(within) > 1 and _COMMIT.fullmatch(within[0]) else None
+    return Stored(student, commit, path)

@@ -23,7 +23,8 @@ TeamName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{
 class _Team(Configuration):
     name: TeamName
     members: tuple[str, ...] = Field(min_length=1)
-    homeworks: tuple[str, ...] | None = Field(default=None, min_length=1)
+    homeworks: tuple[str, ...] | None = None
+    """All without it; none for a team that only has something entered by hand."""
 
 
 class _TeamsFile(Configuration):
@@ -89,7 +90,7 @@ def read_teams(path: Path, roster: Roster, course: Course) -> Teams:
             Team(
                 team.name,
                 tuple(logins[member.casefold()] for member in team.members),
-                team.homeworks or known,
+                known if team.homeworks is None else team.homeworks,
             )
             for team in file.teams
         )
@@ -125,7 +126,7 @@ def _problems(file: _TeamsFile, roster: Roster, known: tuple[str, ...]) -> Itera
             if members[j] in members[:j]:
                 yield where, f'"{member}" stands here a second time; remove one'
                 continue
-            for homework in dict.fromkeys(team.homeworks or known):
+            for homework in dict.fromkeys(known if team.homeworks is None else team.homeworks):
                 other = team_of.setdefault((members[j], homework), team.name)
                 if other != team.name:
                     yield (

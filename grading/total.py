@@ -137,11 +137,13 @@ class GradeFormula(Configuration):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The total, what it is called (None without scale and pass marks, or below the scale), and what was done to it."""
+    """The total, what it is called (None without scale and pass marks, or below the scale), what was done to it, and
+    the sum that it began with, for a person to add up again: "" where it is one component as it is."""
 
     total: Fraction
     grade: str | None
     steps: tuple[str, ...]
+    sum: str
 
 
 def total(formula: GradeFormula, points: Mapping[str, Fraction]) -> Fraction:
@@ -160,7 +162,7 @@ def result(formula: GradeFormula, points: Mapping[str, Fraction]) -> Result:
             steps.append(
                 f"{component.name}: {two_decimals(entered)} counts as its cap, {two_decimals(component.cap)}"
             )
-    found = _best_way(formula, counted, steps)
+    found, added = _best_way(formula, counted, steps)
     for component in formula.components:
         if component.sort == "bonus" and (extra := component.weight * counted[component.name]):
             found += extra
@@ -172,7 +174,7 @@ def result(formula: GradeFormula, points: Mapping[str, Fraction]) -> Result:
         steps.append(f"{two_decimals(found)} rounded to {two_decimals(rounded)}")
         found = rounded
     missed = _missed(formula, counted, found)
-    return Result(found, _grade(formula, found, failed=bool(missed)), (*steps, *missed))
+    return Result(found, _grade(formula, found, failed=bool(missed)), (*steps, *missed), added)
 
 
 def homework_sum(
@@ -218,19 +220,31 @@ def two_decimals(value: Fraction) -> str:
     return f"{sign}{hundredths // 100}.{hundredths % 100:02}"
 
 
-def _best_way(formula: GradeFormula, counted: Mapping[str, Fraction], steps: list[str]) -> Fraction:
-    best = sum(
-        (one.weight * counted[one.name] for one in formula.components if one.sort != "bonus"), Fraction()
-    )
+def _best_way(
+    formula: GradeFormula, counted: Mapping[str, Fraction], steps: list[str]
+) -> tuple[Fraction, str]:
+    """The weighted sum or the best waiver, and how it is added up."""
+    weighed = [one for one in formula.components if one.sort != "bonus"]
+    best = sum((one.weight * counted[one.name] for one in weighed), Fraction())
     better = None
     for waiver in formula.waivers:
         if _applies(waiver, counted) and (way := waiver.weight * counted[waiver.component]) > best:
             best, better = way, waiver
+    parts = [(one.weight, one.name) for one in weighed]
     if better is not None:
+        parts = [(better.weight, better.component)]
         steps.append(
             f"waiver: {better.component} of at least {two_decimals(better.at_least)} counts alone, {two_decimals(best)}"
         )
-    return best
+    if all(weight == 1 for weight, _ in parts) and len(parts) < 2:
+        return best, ""
+    added = " + ".join(f"{_weight(weight)} × {name} {two_decimals(counted[name])}" for weight, name in parts)
+    return best, f"{added} = {two_decimals(best)}"
+
+
+def _weight(weight: Fraction) -> str:
+    """As somebody would write it: 0.7, or 5/7."""
+    return f"{float(weight):g}" if 100 * weight % 1 == 0 else str(weight)
 
 
 def _applies(waiver: Waiver, counted: Mapping[str, Fraction]) -> bool:
@@ -239,7 +253,7 @@ def _applies(waiver: Waiver, counted: Mapping[str, Fraction]) -> bool:
 
 def _missed(formula: GradeFormula, counted: Mapping[str, Fraction], found: Fraction) -> list[str]:
     missed = {
-        one.name: f"not passed: {one.name} {two_decimals(counted[one.name])} is below {two_decimals(one.pass_mark)}"
+        one.name: f"not passed: {one.name} {_below(counted[one.name], one.pass_mark)}"
         for one in formula.components
         if one.pass_mark is not None and counted[one.name] < one.pass_mark
     }
@@ -247,10 +261,14 @@ def _missed(formula: GradeFormula, counted: Mapping[str, Fraction], found: Fract
         missed = {}
     lines = list(missed.values())
     if formula.pass_mark is not None and found < formula.pass_mark:
-        lines.append(
-            f"not passed: the total {two_decimals(found)} is below {two_decimals(formula.pass_mark)}"
-        )
+        lines.append(f"not passed: the total {_below(found, formula.pass_mark)}")
     return lines
+
+
+def _below(points: Fraction, mark: Fraction) -> str:
+    """What is compared is exact, what is read is rounded: the two may look alike."""
+    less, more = two_decimals(points), two_decimals(mark)
+    return f"{less} is below {more}" if less != more else f"just misses {more}"
 
 
 def _grade(formula: GradeFormula, found: Fraction, *, failed: bool) -> str | None:

@@ -1,4 +1,4 @@
-"""What a process does that ingests and may be killed; light, since it is imported in each of them."""
+"""What a process does that ingests and may be killed at any moment."""
 
 from __future__ import annotations
 

@@ -39,9 +39,16 @@ COMMANDS = (
     "ingest",
     "grades",
     "export",
+    "what-if",
+    "regrade",
+    "explain",
+    "report",
+    "review",
+    "similar",
     "release",
     "bundle",
     "collect",
+    "fetch",
     "central",
 )
 COURSE = """

@@ -72,6 +72,17 @@ def test_a_course_knows_its_homeworks(path: Path) -> None:
     assert course.directory == path.parent
 
 
+def test_a_deadline_on_another_hour_than_it_looks_is_told(path: Path) -> None:
+    winter = RIGHT.replace("2026-10-04", "2026-10-25")  # the clocks went back that morning
+
+    assert told(path, winter) == (
+        "8: homeworks.0.deadline: is 22:59 in Europe/Berlin, got 2026-10-25T23:59:00+02:00; "
+        "write 2026-10-25T23:59:00+01:00 if that hour is meant"
+    )
+    path.write_text(winter.replace("+02:00", "Z"))
+    assert load_course(path).homeworks[0].deadline == datetime(2026, 10, 25, 23, 59, tzinfo=UTC)
+
+
 def test_a_course_has_the_designs_defaults(path: Path) -> None:
     path.write_text(RIGHT.replace("late: {kind: per_day, rate: 0.10, cap: 0.30}\n", ""))
 

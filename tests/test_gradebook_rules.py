@@ -117,7 +117,7 @@ def test_of_the_extensions_that_hold_for_a_student_the_latest_counts(written: Wr
         "extensions.yml",
         "extensions:\n"
         "  - {everyone: true, homework: nlp, until: 2026-11-10T12:00:00Z, reason: the server was down}\n"
-        "  - {student: ADA, homework: all, until: 2026-11-20T13:00:00+01:00, reason: ill}\n"
+        "  - {student: ADA, homework: all, until: 2026-11-20T12:00:00+00:00, reason: ill}\n"
         "  - {section: A, homework: nlp, until: 2026-11-12T12:00:00Z, reason: an excursion}\n"
         "  - {team: Owls, homework: cnn, until: 2026-10-06T12:00:00Z, reason: one of them ill}\n",
     )
@@ -135,6 +135,10 @@ def test_of_the_extensions_that_hold_for_a_student_the_latest_counts(written: Wr
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
+        (
+            "{student: ada, homework: cnn, until: 2026-12-01T12:00:00+01:00, reason: r}",
+            "2: extensions.0.until: is 11:00 in UTC, got 2026-12-01T12:00:00+01:00; write 2026-12-01T12:00:00+00:00",
+        ),
         (
             "{student: adda, homework: cnn, until: LATER, reason: r}",
             '2: extensions.0.student: "adda" is not in ',

@@ -5,18 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import re
 import shutil
 import subprocess
 import sysconfig
+import termios
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from grading.cli import app
+from grading.course import load_course
 from grading.late import PerDay
 from grading.score import Digests, Outcome, TaskOutcome, build_score
 from grading.score_file import write_score
+from grading.total import GradeFormula
 
 ROOT = Path(__file__).parents[1]
 GRADING = Path(sysconfig.get_path("scripts"), "grading")
@@ -108,6 +115,14 @@ def test_the_table_has_everybody_on_the_roster_and_their_totals(place: Path) -> 
     assert grace["homeworks"][0]["state"] == "missing"
     assert grace["total"] == pytest.approx(0.3 * 8)
     assert "ada" in grading(place, "grades", "scores").stdout
+
+
+def test_scores_for_nobody_are_told(place: Path) -> None:
+    (place / "homeworks/roster.csv").write_text("username\ngrace\n")
+
+    ran = grading(place, "grades", "scores")
+
+    assert (ran.returncode, ran.stderr) == (0, "ada: has scores, and is not on the roster\n")
 
 
 def test_one_grade_is_told_step_by_step_and_an_extension_changes_it(place: Path) -> None:
@@ -204,16 +219,215 @@ def test_a_slip_is_one_line_and_writes_nothing(place: Path, arguments: list[str]
     assert not (place / "x.csv").exists()
 
 
-def test_a_rule_for_somebody_unknown_is_told_with_its_line(place: Path) -> None:
-    (place / "homeworks/reviews.yml").write_text(
-        "reviews:\n  - {student: aad, homework: cnn, points: -5, reason: x, by: me, at: 2026-10-06T00:00:00Z}\n"
-    )
+REVIEW = "{student: WHO, homework: WHAT, points: -5, reason: x, by: me, at: 2026-10-06T00:00:00Z}"
+EXTENSION = "{student: ada, homework: cnn, until: 2026-10-DAYT00:00:00Z, reason: ill}"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "reviews.yml",
+            "reviews:\n  - " + REVIEW.replace("WHO", "aad").replace("WHAT", "cnn"),
+            'reviews.yml:2: reviews.0.student: "aad" is not in homeworks/roster.csv; did you mean "ada"?',
+        ),
+        (
+            "reviews.yml",
+            "reviews:\n  - " + REVIEW.replace("WHO", "ada").replace("WHAT", "cn"),
+            'reviews.yml:2: reviews.0.homework: no homework "cn"; did you mean "cnn"?',
+        ),
+        (
+            "extensions.yml",
+            f"extensions:\n  - {EXTENSION.replace('DAY', '07')}\n  - {EXTENSION.replace('DAY', '08')}",
+            "extensions.yml:3: extensions.1.until: ada has an extension for cnn already, until 2026-10-07T00:00",
+        ),
+        (
+            "course.yml",
+            COURSE.replace("  waivers", "  out_of: 10\n  waivers").replace(
+                "weight: 0.3", "weight: 0.3, max: 10"
+            ),
+            "course.yml:6: grade.out_of: weights and maxima add up to 12.8, not 10; mend one of them",
+        ),
+        (
+            "course.yml",
+            COURSE.replace("weight: 0.7", "weight: 0.7, homeworks: [rnn]"),
+            'course.yml:5: grade.components.0.homeworks.0: no homework "rnn"; did you mean "cnn"?',
+        ),
+        (
+            "course.yml",
+            COURSE.replace("{component: homework", "{component: homeworks"),
+            'course.yml:6: grade.waivers.0.component: no component "homeworks"; did you mean "homework"?',
+        ),
+        (
+            "course.yml",
+            COURSE.replace("at_least: 6", "at_least: 15"),
+            "course.yml:6: grade.waivers.0.at_least: can never apply: the homeworks weigh 14 points together; lower it",
+        ),
+    ],
+)
+def test_a_rule_that_cannot_be_meant_is_one_line_that_says_where_and_how_to_mend_it(
+    place: Path, file: str, text: str, said: str
+) -> None:
+    (place / "homeworks" / file).write_text(text)
 
     ran = grading(place, "grades", "scores")
 
-    assert ran.returncode == 2
-    assert "homeworks/reviews.yml:2:" in ran.stderr
-    assert 'did you mean "ada"?' in ran.stderr
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith(f"grading: homeworks/{said}")
+    assert ran.stderr.count("\n") == 1
+
+
+RUBRIC = """\
+manual:
+  - component: exam
+    rubric: [{name: report, levels: {none: 0, good: 3}}, {name: code, max: 5}]
+    grades: [{student: grace, criteria: {report: good, code: 4.5}, feedback: "=Clear.\\n\\nMore \\e[31mof it."}]
+"""
+
+
+def test_what_was_said_of_a_component_is_shown_wherever_its_points_are(place: Path) -> None:
+    (place / "homeworks/manual.yml").write_text(RUBRIC)
+    remarks = ["report: good, 3.00", "code: 4.50 of 5.00", "=Clear.", "More \x1b[31mof it."]
+
+    one = grading(place, "grades", "scores", "--student", "grace").stdout
+    everyone = {
+        who["person"]["username"]: who
+        for who in json.loads(grading(place, "grades", "scores", "--json").stdout)
+    }
+    wide = {row["username"]: row for row in exported(place, "wide")}
+    long = {row["homework"]: row for row in exported(place, "long") if row["username"] == "grace"}
+
+    at = one.splitlines().index("exam: 7.50")
+    assert one.splitlines()[at + 1 : at + 5] == [
+        f"  {line}" for line in [*remarks[:3], "More \ufffd[31mof it."]
+    ]
+    assert (everyone["grace"]["remarks"], everyone["ada"]["remarks"]) == ({"exam": remarks}, {})
+    said = "report: good, 3.00; code: 4.50 of 5.00; =Clear.; More  [31mof it."
+    assert (wide["grace"]["remarks"], wide["ada"]["remarks"]) == (f"exam: {said}", "")
+    assert (long["exam"]["state"], long["exam"]["points"], long["exam"]["feedback"]) == (
+        "entered",
+        "7.50",
+        said,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "students", "rows", "notes"),
+    [
+        (["course"], 1, 1, [": not a score: "]),
+        (["wide"], 2, 2, []),
+        (["long"], 2, 4, []),
+        (["classroom"], 2, 4, []),
+        (["canvas", "--canvas", "gradebook.csv", "--homework", "cnn"], 2, 2, []),
+        (["moodle", "--no-zeros"], 2, 1, ["grace (Grace =Hopper): has no grade in this file"]),
+    ],
+)
+def test_what_was_written_is_told_to_programs(
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    students: int,
+    rows: int,
+    notes: list[str],
+) -> None:
+    monkeypatch.chdir(place)
+    if arguments == ["course"]:
+        Path("scores/none.json").write_text("{}")
+
+    ran = CliRunner().invoke(
+        app,
+        [
+            *("export", "scores", "--out", "out.csv", "--homeworks", "homeworks", "--json", "--format"),
+            *arguments,
+        ],
+    )
+
+    written = json.loads(ran.stdout)
+    told = written.pop("notes")
+    assert written == {"path": "out.csv", "format": arguments[0], "students": students, "rows": rows}
+    assert told == ran.stderr.splitlines()
+    assert len(told) == len(notes)
+    assert all(part in note for part, note in zip(notes, told, strict=True))
+
+
+def test_the_default_export_of_a_gradebook_is_refused_with_what_to_do(place: Path) -> None:
+    ingest(place)
+
+    ran = grading(place, "export", "book.db", "--out", "x.csv")
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        "grading: book.db: --format course comes from score files; give their directory, or --format wide\n"
+    )
+
+
+def test_progress_is_for_a_terminal_alone(place: Path) -> None:
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [GRADING, "export", "scores", "--out", "out.csv", "--homeworks", "homeworks"],
+        cwd=place,
+        env={**os.environ, "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=its,
+    )
+    os.close(its)
+    output, _ = process.communicate(timeout=60)
+    shown = os.read(ours, 2**16)
+    os.close(ours)
+
+    assert (process.returncode, output) == (0, b"out.csv: 1 students\n")
+    assert b"score files" in shown
+    assert b"2/2" in shown
+
+
+def test_a_table_is_never_cut_however_narrow_the_terminal_and_is_a_line_a_student_in_a_pipe() -> None:
+    course = ROOT / "docs/courses/fourteen-points"
+    command = [GRADING, "grades", course / "scores", "--homeworks", course]
+    piped = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (24, 80))
+    narrow = subprocess.Popen(command, env={**os.environ, "TERM": "dumb"}, stdout=its, stderr=subprocess.PIPE)
+    os.close(its)
+    narrow.communicate(timeout=60)
+    shown = os.read(ours, 2**16).decode()
+    os.close(ours)
+
+    rows = [line.split() for line in piped.splitlines()[2:]]
+    assert rows[1] == "ada 90.00 100.00 90.00 100.00 100.00 100.00 100.00 100.00 10.00".split()
+    assert len(rows) == 7
+    assert [line.split() for line in shown.splitlines()][-7:] == rows
+
+
+def test_a_store_is_not_taken_for_score_files(place: Path) -> None:
+    """What a student handed in, which is kept there too, may look like a score."""
+    kept = place / f"store/submissions/cnn/ada/{1:040x}/weights.json"
+    kept.parent.mkdir(parents=True)
+    (place / "scores/1.json").rename(kept)
+    (place / "store/records").mkdir()
+
+    for arguments in (["grades", "store"], ["export", "store", "--out", "x.csv"]):
+        ran = grading(place, *arguments)
+
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert ran.stderr == (
+            "grading: store: is the store of `grading collect`; give the gradebook that `grading ingest store` makes "
+            "of it, or store/scores\n"
+        )
+
+
+def test_the_formula_that_the_course_shows_in_comments_is_one(tmp_path: Path) -> None:
+    homeworks = shutil.copytree(ROOT / "homeworks", tmp_path / "homeworks")
+    course = (homeworks / "course.yml").read_text()
+    shown = "".join(f"{line[2:]}\n" for line in course.splitlines() if line.startswith("#   "))
+    shown = shown[shown.index("  components:") :]
+    (homeworks / "course.yml").write_text(
+        re.sub(r"(?ms)^grade:\n.*?^(?=homeworks:)", lambda _: f"grade:\n{shown}", course)
+    )
+
+    formula = load_course(homeworks / "course.yml").grade
+
+    assert formula.model_fields_set == set(GradeFormula.model_fields)
+    assert [one.sort for one in formula.components] == ["homework", "manual", "bonus"]
 
 
 def test_the_rules_in_the_documentation_are_rules_of_this_course(tmp_path: Path) -> None:

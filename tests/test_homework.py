@@ -100,7 +100,7 @@ def test_a_relative_directory_has_a_name_too(directory: Path, monkeypatch: pytes
         ("points: 60", "points: 61", "2: tasks: the points of the tasks sum to 101; make them sum to 100"),
         ("[sigmoid, softplus]", "[sigmoid, soft-plus]", "6: tasks.0.names.1: should be a name in Python"),
         ("[sigmoid, softplus]", "[]", "6: tasks.0.names: "),
-        ("[sigmoid, softplus]", "sigmoid", "6: tasks.0.names: should be a valid array"),
+        ("[sigmoid, softplus]", "sigmoid", "6: tasks.0.names: should be a list"),
         ("functional.*", "*.relu", "7: tasks.0.forbidden.1: should be a name in Python"),
         ("id: softmax", "id: soft max", "8: tasks.1.id: "),
         ("id: softmax", "id: sigmoid", '8: tasks.1.id: a second task "sigmoid"'),

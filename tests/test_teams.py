@@ -85,6 +85,17 @@ def test_a_member_is_found_in_any_case(path: Path, roster: Roster, course: Cours
     assert teams.of("barbara", "nlp") is None
 
 
+def test_a_team_may_be_for_no_homework_but_for_what_is_entered_by_hand(
+    path: Path, roster: Roster, course: Course
+) -> None:
+    path.write_text("teams:\n  - {name: owls, members: [grace, ada], homeworks: []}\n")
+
+    teams = read_teams(path, roster, course)
+
+    assert [team.homeworks for team in teams.teams] == [()]
+    assert teams.of("ada", "cnn") is None
+
+
 def test_a_student_may_be_in_different_teams_for_different_homeworks(
     path: Path, roster: Roster, course: Course
 ) -> None:
@@ -153,7 +164,6 @@ def test_an_unknown_homework_has_no_repositories(path: Path, roster: Roster, cou
         ),
         ("teams:\n- {name: owls}\n", "2: teams.0.members: missing; add it"),
         ("teams:\n- {name: owls, members: []}\n", "2: teams.0.members: "),
-        ("teams:\n- {name: owls, members: [ada], homeworks: []}\n", "2: teams.0.homeworks: "),
         ("teams:\n- {name: night owls, members: [ada]}\n", "2: teams.0.name: "),
         (
             "teams:\n- {name: owls, member: [ada]}\n",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from grading.course import load_course
 from grading.errors import UsageError
-from grading.total import Component, GradeFormula, Waiver, total
+from grading.total import Component, GradeFormula, Waiver, result, total
 
 ROOT = Path(__file__).parents[1]
 POINTS = st.fractions(0, 14, max_denominator=1000)
@@ -104,3 +104,22 @@ def test_a_formula_that_cannot_be_meant_is_refused(tmp_path: Path, grade: str, m
         load_course(tmp_path / "course.yml")
 
     assert message in str(refused.value)
+
+
+def test_the_sum_is_there_to_be_added_up_again(formula: GradeFormula) -> None:
+    assert result(formula, {"homework": Fraction(5), "exam": Fraction(8)}).sum == (
+        "0.7 × homework 5.00 + 0.3 × exam 8.00 = 5.90"
+    )
+    assert result(formula, {"homework": Fraction(7)}).sum == "5/7 × homework 7.00 = 5.00"
+    assert result(GradeFormula(), {"homework": Fraction(7)}).sum == ""
+
+
+def test_points_that_only_look_enough_when_rounded_are_said_to_miss_the_mark() -> None:
+    formula = GradeFormula.model_validate({"pass_mark": 50})
+
+    assert result(formula, {"homework": Fraction(49998, 1000)}).steps == (
+        "not passed: the total just misses 50.00",
+    )
+    assert result(formula, {"homework": Fraction(49)}).steps == (
+        "not passed: the total 49.00 is below 50.00",
+    )

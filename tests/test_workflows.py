@@ -278,6 +278,7 @@ def test_an_honest_push_on_time_gets_its_points(classroom: Classroom) -> None:
     assert (classroom50["owner"], classroom50["score"], classroom50["max-score"]) == ("ada", 10000, 10000)
     assert classroom50["commit"] == f"https://github.com/dl-course/toy-ada/commit/{sha}"
     assert (gradescope["score"], len(gradescope["tests"])) == (100, 3)
+    assert "100 of 100 points" in run.artifact("report-toy")["report.html"]
     with_token = [step.name for step in run.jobs["grade"].steps if "GH_TOKEN" in step.environment]
     assert with_token == ["Earlier attempts"]
     assert not any("the-token-for-the-bundle" in str(step.environment) for step in run.jobs["grade"].steps)

@@ -7,7 +7,7 @@ step, where each number is rounded once, half up, to two decimals.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,9 +18,17 @@ from grading.errors import UsageError
 from grading.export.cells import encode, neutralised
 from grading.score import Score, counting_attempt
 from grading.score_file import load_score
+from grading.submissions import FOLDER
 from grading.total import two_decimals
 
 COLUMNS = ("raw", "days_late", "penalty", "points")
+
+Progress = Callable[[int, int], None]
+"""Called with how many files were read, and of how many."""
+
+
+def no_progress(read: int, of: int) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,9 @@ class ExportSummary:
     skipped: tuple[str, ...]
 
 
-def export(scores_dir: Path, out: Path, *, course: Course, excel: bool = False) -> ExportSummary:
+def export(
+    scores_dir: Path, out: Path, *, course: Course, excel: bool = False, progress: Progress = no_progress
+) -> ExportSummary:
     """Write the grades of all score files below a directory, whole or not at all.
 
     Files that are no score of this course are skipped, scores in error are listed as not graded, and those of
@@ -43,7 +53,7 @@ def export(scores_dir: Path, out: Path, *, course: Course, excel: bool = False) 
     scores has a row without points. With `excel`, a byte order mark and CRLF. Raises UsageError if there is
     nothing to read or no way to write.
     """
-    found, skipped = load_scores(scores_dir, course)
+    found, skipped = load_scores(scores_dir, course, progress, whole=False)
     header, rows = tabulate(course, [score for _, score in found])
     write_atomically(out, encode((header, *rows), excel=excel))
     return ExportSummary(
@@ -106,14 +116,21 @@ def _graded(score: Score) -> tuple[Fraction, Fraction, Fraction]:
     return score.points, score.penalty, score.final_points
 
 
-def load_scores(directory: Path, course: Course) -> tuple[list[tuple[Path, Score]], list[str]]:
-    """The scores of this course below a directory, and a line for each file that is none. Raises UsageError."""
+def load_scores(
+    directory: Path, course: Course, progress: Progress = no_progress, *, whole: bool = True
+) -> tuple[list[tuple[Path, Score]], list[str]]:
+    """The scores of this course below a directory, and a line for each file that is none. Raises UsageError.
+
+    Only a `whole` score that was graded has its tasks, which take most of the memory and no part in a grade.
+    """
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such directory; give the one that `grading grade --out` wrote")
     found: list[tuple[Path, Score]] = []
     skipped: list[str] = []
     names = {homework.name for homework in course.homeworks}
-    for path in _score_paths(directory):
+    paths = _score_paths(directory)
+    for number, path in enumerate(paths, start=1):
+        progress(number, len(paths))
         try:
             score = load_score(path)
         except UsageError as error:
@@ -126,15 +143,22 @@ def load_scores(directory: Path, course: Course) -> tuple[list[tuple[Path, Score
                 f"{path}: homework {score.homework} is not in {course.path}; add it there or move the file"
             )
         else:
-            found.append((path, score))
+            found.append((path, score if whole else _without_tasks(score)))
     if not found and not skipped:
         raise UsageError(f"{directory}: no score files (*.json) there; grade submissions into it first")
     return found, skipped
 
 
-def _score_paths(directory: Path) -> Iterator[Path]:
-    """In a fixed order; what a killed run left half-written has another suffix."""
-    return (path for path in sorted(directory.rglob("*.json")) if not path.is_dir())
+def _score_paths(directory: Path) -> list[Path]:
+    """In a fixed order; what a killed run left half-written has another suffix, and what students handed in to a store
+    is no score."""
+    handed_in = directory / FOLDER
+    found = sorted(directory.rglob("*.json"))
+    return [path for path in found if not path.is_dir() and handed_in not in path.parents]
+
+
+def _without_tasks(score: Score) -> Score:
+    return score.model_copy(update={"tasks": ()}) if score.state == "graded" else score
 
 
 def _reason(score: Score) -> str:

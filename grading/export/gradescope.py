@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from grading.export.task_results import TaskResult, check_counts, plain, task_results
 from grading.homework import Homework
-from grading.report.markdown import about_time
+from grading.report.feedback import about_time
 from grading.report.words import headline
 from grading.score import Score
 

@@ -1,15 +1,17 @@
 """The same grades for analysis: one row a student and homework, with the attempt that counts.
 
-Moments are ISO 8601 in UTC; what there is not is empty.
+A component that was entered by hand has one too, of state `entered`, where something was said of it. Moments are
+ISO 8601 in UTC; what there is not is empty.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from grading.export.cells import Exported, encode, maybe, neutralised
 from grading.export.people import PEOPLE, about, unknown
-from grading.gradebook.table import GradeTable, HomeworkGrade
+from grading.gradebook.table import GradeTable, HomeworkGrade, StudentGrade
 from grading.total import two_decimals
 
 COLUMNS = (
@@ -28,11 +30,22 @@ def rows(table: GradeTable) -> list[tuple[str, ...]]:
     return [
         (*PEOPLE, *COLUMNS),
         *(
-            (*about(student.person), *_homework(grade))
+            (*about(student.person), *cells)
             for student in table.students
-            for grade in student.homeworks
+            for cells in (*map(_homework, student.homeworks), *_entered(student))
         ),
     ]
+
+
+def _entered(student: StudentGrade) -> Iterator[tuple[str, ...]]:
+    for name, lines in student.remarks.items():
+        known = {
+            "homework": neutralised(name),
+            "state": "entered",
+            "points": maybe(student.components.get(name)),
+            "feedback": neutralised("; ".join(lines)),
+        }
+        yield tuple(known.get(column, "") for column in COLUMNS)
 
 
 def _homework(grade: HomeworkGrade) -> tuple[str, ...]:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from grading.errors import GradingError, UsageError
 from grading.github.git import Work
+from grading.submissions import FOLDER
 
 OPENED = ".branch"  # the commit that was opened, empty where there was no such branch
-NOT_KEPT = (OPENED, ".lock")
+NOT_KEPT = (OPENED, ".lock", f"{FOLDER}/*")
+"""Also what students handed in: it is large, and can be fetched again."""
 
 Tell = Callable[[str], None]
 

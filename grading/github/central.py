@@ -26,12 +26,12 @@ from grading.course import Course
 from grading.errors import GradingError, NotebookError, UsageError
 from grading.github.answers import Moment, Sha
 from grading.github.api import GitHub
-from grading.github.artifact import in_words
 from grading.github.client import Refused
 from grading.github.due import Push, due
 from grading.github.source import take_source
 from grading.github.store import Record, Store
-from grading.homework import Homework
+from grading.github.verify import not_graded
+from grading.homework import TOTAL_POINTS, Homework
 from grading.score import Score, TimeSource
 from grading.score_file import load_score, write_score
 
@@ -172,23 +172,27 @@ def read_plan(work: Path) -> tuple[Planned, ...]:
         raise UsageError(f"{path}: is no plan; remove {work} and begin with --step collect") from error
 
 
-def grade_prepared(course: Course, work: Path, *, jobs: int, confined: bool, only: str = "") -> list[Score]:
-    """Grade what the plan names, each homework in a process of its own; a score that is there is kept.
+def grade_prepared(
+    course: Course, work: Path, *, jobs: int, confined: bool, homeworks: Collection[str] = ()
+) -> tuple[int, int]:
+    """Grade what the plan names, or only these homeworks of it; a score that is there is kept.
 
-    `only`: one homework, in this process.
+    One homework is graded in this process, several in one of their own each. Says how many commits are graded now,
+    and how many are not.
     """
-    waiting = [planned for planned in read_plan(work) if not _settled(work, planned)]
-    names = sorted({planned.homework for planned in waiting})
+    planned = [one for one in read_plan(work) if not homeworks or one.homework in homeworks]
+    waiting = [one for one in planned if not _settled(work, one)]
+    names = sorted({one.homework for one in waiting})
     for name in names:
         course.secret_salt_of(name)  # what decides grades must not be guessable
-    if not only and len(names) > 1:
-        for name in names:
-            _grade_apart(course, work, name, jobs, confined)
+    if len(names) == 1:
+        _grade_here(course, work, names[0], waiting, jobs, confined)
     else:
         for name in names:
-            if name == only or not only:
-                _grade_here(course, work, name, waiting, jobs, confined)
-    return [score for _, score in graded_ones(work, tell=lambda line: None)]
+            _grade_apart(course, work, name, jobs, confined)
+    chosen = {one.name for one in planned}
+    graded = sum(one.name in chosen for one, _ in graded_ones(work, tell=lambda line: None))
+    return graded, len(planned) - graded
 
 
 def _settled(work: Path, planned: Planned) -> bool:
@@ -219,11 +223,10 @@ def _grade_here(
 
     (work / "graded").mkdir(exist_ok=True)
     homework = course.load_homework(name)
-    chosen = [planned for planned in waiting if planned.homework == name]
-    submissions = [_submission(planned, homework, work) for planned in chosen]
+    submissions = [_submission(planned, homework, work) for planned in waiting]
 
     def done(number: int, graded: Graded) -> None:
-        write_score(_score_path(work, chosen[number]), graded.score)
+        write_score(_score_path(work, waiting[number]), graded.score)
 
     grade(homework, course, submissions, done, jobs=min(jobs, len(submissions)), confined=confined)
 
@@ -272,15 +275,15 @@ def graded_ones(work: Path, tell: Tell) -> Iterator[tuple[Planned, Score]]:
             tell(
                 f"{planned.repository} at {planned.commit[:7]}: its score is of another submission; left out"
             )
+        elif score.max_points != TOTAL_POINTS:
+            tell(
+                f"{planned.repository} at {planned.commit[:7]}: its score is out of "
+                f"{float(score.max_points):g} points, not {TOTAL_POINTS}; left out"
+            )
         elif score.state == "error":
-            tell(f"{planned.repository} at {planned.commit[:7]}: not graded, by our fault: {why_not(score)}")
+            tell(f"{planned.repository} at {planned.commit[:7]}: {not_graded(score)}")
         else:
             yield planned, score
-
-
-def why_not(score: Score) -> str:
-    """In one plain line: code that got out of its sandbox could have written it."""
-    return in_words(score.reason or "a hidden test is at fault")
 
 
 def record_scores(store: Store, work: Path, tell: Tell) -> int:
@@ -358,7 +361,9 @@ def send_feedback(
             tell(f"{record.repository} at {record.commit[:7]}: takes no status: {error}")
     marker = MARKER.format(homework=homework.name)
     earlier = [score for commit, score in scores.items() if commit != latest.commit]
-    words = summary(scores[latest.commit], homework, earlier, counts=course.counts, zone=course.zone)
+    words = summary(
+        scores[latest.commit], homework, earlier, counts=course.counts, zone=course.zone, late=course.late
+    )
     body = f"{marker}\n*For commit {latest.commit[:7]}.*\n\n{words}"
     if len(body) > LONGEST_BODY:
         body = f"{body[:LONGEST_BODY]}\n\n(cut here)\n"

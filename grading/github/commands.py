@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +58,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("release")(release_command)
     app.command("bundle")(bundle_command)
     app.command("collect")(collect_command)
+    app.command("fetch")(fetch_command)
     app.command("central")(central_command)
     app.command("earlier", hidden=True)(earlier_command)
     branch = typer.Typer(help="In a scheduled run: the store, kept on a branch.", no_args_is_help=True)
@@ -197,22 +202,12 @@ def assign_command(
 
     Safe to run again at any time: what is there is left alone, and what is missing is made.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from grading.github.classroom import assign
     from grading.github.store import Store
 
     course, people, teams = course_and_people(homeworks, roster)
     chosen = homeworks_of(course, names)
-    screen = Console(stderr=True)
-    columns = (TextColumn("repositories"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
-        bar = progress.add_task("repositories", total=None)
-
-        def tell(line: str) -> None:
-            progress.console.print(line, soft_wrap=True, markup=False, highlight=False)
-
+    with shown("repositories") as (tell, progress):
         summary = assign(
             connect_to(course, tell=tell),
             course,
@@ -223,7 +218,7 @@ def assign_command(
             again=again or (),
             dry_run=dry_run,
             tell=tell,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            progress=progress,
         )
     done = [
         f"{counted(summary.created, 'repository', 'repositories')} {'to make' if dry_run else 'made'}",
@@ -290,7 +285,39 @@ def collect_command(
         api, course, people, teams, kept, homeworks_of(course, names), everything=everything
     )
     show_collected(summary, api)
+    print(how_to_go_on(kept))
     if summary.troubles:
+        raise typer.Exit(3)
+
+
+def fetch_command(
+    names: NamesArgument = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every attempt, not only the one that counts and the latest.")
+    ] = False,
+    store: StoreOption = STORE,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    homeworks: HomeworksOption = HOMEWORKS,
+) -> None:
+    """Fetch the notebooks of collected attempts.
+
+    They go into the store's `submissions`, to be graded again, read or compared: of each student the attempt that
+    counts and the latest. What is there already is not asked for again.
+    """
+    from grading.course import load_course
+    from grading.github.fetch import fetch
+    from grading.github.store import Store
+
+    course = load_course(homeworks / "course.yml")
+    chosen = homeworks_of(course, names)
+    with shown("submissions") as (tell, progress):
+        api = connect_to(course, tell=tell)
+        done = fetch(api, course, Store(store), chosen, everything=everything, tell=tell, progress=progress)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(done), indent=2))
+    else:
+        print(f"{done.fetched} fetched, {done.known} known before, {len(done.troubles)} not fetched")
+    if done.troubles:
         raise typer.Exit(3)
 
 
@@ -317,32 +344,31 @@ def central_command(
     No student's run needs a test or a secret. collect and publish have a token and run no student code; grade runs it,
     in the sandbox, and needs no token.
     """
-    from grading.github.central import grade_prepared, prepare, read_plan
+    from grading.course import load_course
+    from grading.github.central import prepare
+    from grading.github.store import Store
 
     if step not in ("all", "collect", "grade", "publish"):
         raise UsageError(f"--step {step}: there is collect, grade and publish; all three without it")
-    from grading.course import load_course
-    from grading.github.store import Store
-
-    course = load_course(homeworks / "course.yml")
-    missed = 0
+    count, confined = number_of_jobs(jobs), not unconfined
+    if step == "grade":  # this job has no roster, and nothing that says what is released
+        course = load_course(homeworks / "course.yml")
+        named = [course.homework(name).name for name in names or ()]
+        if grade_now(course, work, named, count, confined):
+            raise typer.Exit(3)
+        return
+    course, people, teams = course_and_people(homeworks, roster)
+    chosen, kept, missed = homeworks_of(course, names), Store(store), 0
     if step in ("all", "collect"):
-        course, people, teams = course_and_people(homeworks, roster)
-        chosen = homeworks_of(course, names)
         api = connect_to(course, tell=warn)
-        kept = Store(store)
         show_collected(collect_now(api, course, people, teams, kept, chosen, everything=everything), api)
         planned = prepare(api, course, kept, work, chosen, datetime.now(UTC), warn)
         print(f"{counted(len(planned), 'commit')} to grade")
         step_output("planned", len(planned))
-    if step in ("all", "grade"):
-        only = (names or [""])[0] if step == "grade" else ""
-        scores = grade_prepared(course, work, jobs=number_of_jobs(jobs), confined=not unconfined, only=only)
-        missed = len(read_plan(work)) - len(scores)
-        print(f"{counted(len(scores), 'commit')} graded, {missed} not")
+    if step == "all":
+        missed = grade_now(course, work, chosen, count, confined)
     if step in ("all", "publish"):
-        course, people, teams = course_and_people(homeworks, roster)
-        publish_now(course, people, teams, Store(store), work, homeworks_of(course, names))
+        publish_now(course, people, teams, kept, work, chosen)
     if missed:
         raise typer.Exit(3)
 
@@ -389,6 +415,23 @@ def save_store_command(store: StoreOption = STORE, branch: BranchOption = "score
 # What the commands share
 
 
+@contextmanager
+def shown(what: str) -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
+    """What tells a line, and what moves a bar, on stderr; without a terminal there is no bar."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    screen = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
+        bar = progress.add_task(what, total=None)
+
+        def tell(line: str) -> None:
+            progress.console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+        yield tell, lambda done, total: progress.update(bar, completed=done, total=total)
+
+
 def collect_now(
     api: GitHub,
     course: Course,
@@ -406,6 +449,15 @@ def collect_now(
     )
 
 
+def grade_now(course: Course, work: Path, homeworks: list[str], jobs: int, confined: bool) -> int:
+    """Says how many commits of these homeworks (without any: of all that are planned) are not graded."""
+    from grading.github.central import grade_prepared
+
+    graded, missed = grade_prepared(course, work, jobs=jobs, confined=confined, homeworks=homeworks)
+    print(f"{counted(graded, 'commit')} graded, {missed} not")
+    return missed
+
+
 def publish_now(
     course: Course, people: Roster, teams: Teams, store: Store, work: Path, homeworks: list[str]
 ) -> None:
@@ -421,6 +473,7 @@ def publish_now(
     published = publish(api, course, store, records, warn)
     shutil.rmtree(work, ignore_errors=True)
     print(f"{counted(kept, 'commit')} graded here, {published.told} told to students")
+    print(how_to_go_on(store))
     if published.failed:
         raise typer.Exit(3)
 
@@ -436,6 +489,10 @@ def show_collected(summary: Summary, api: GitHub) -> None:
     )
     for line in summary.mismatches:
         print(line)
+
+
+def how_to_go_on(store: Store) -> str:
+    return f"into the gradebook: grading ingest {shlex.quote(str(store.directory))}"
 
 
 def counted(number: int, one: str, several: str = "") -> str:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from grading.atomic import write_atomically
 from grading.errors import GradingError, UsageError
 from grading.score import Moment, Points, Score, TimeSource
+from grading.submissions import FOLDER
 
 Status = Literal["verified", "unverified", "missing"]
 
@@ -125,7 +126,7 @@ class Store:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UsageError(
-                    f"{self.directory}: another collect runs there; wait until it has ended"
+                    f"{self.directory}: another collect runs there, or a fetch; wait until it has ended"
                 ) from None
             self._depth = 1
             yield
@@ -217,6 +218,13 @@ class Store:
 
     def _artifact(self, digest: str) -> Path:
         return self.directory / "artifacts" / f"{digest}.zip"
+
+    # What was handed in
+
+    def submission(self, record: Record) -> Path:
+        """Where an attempt's files are once they are fetched: all of them, or no such directory."""
+        parts = (record.homework, record.student, record.commit)
+        return self.directory.joinpath(FOLDER, *map(_segment, parts))
 
     # What follows from it
 

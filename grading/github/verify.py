@@ -114,8 +114,7 @@ def _record(
     elif doubts:
         status, reasons = "unverified", doubts
     elif said.score is None or said.score.state == "error":
-        why = in_words((said.score and said.score.reason) or "a hidden test is at fault")
-        status, reasons = "missing", (f"not graded, by our fault: {why}",)
+        status, reasons = "missing", (not_graded(said.score),)
     else:
         status, reasons = "verified", ()
     points = said.score.points if said.score is not None else None
@@ -148,6 +147,12 @@ def _record(
             else _as_evidence_says(counting, attempt, owned, course, moment, source),
         }
     )
+
+
+def not_graded(score: Score | None) -> str:
+    """Why a score in error has no points, in one plain line: students' code may have had a hand in the file."""
+    reason = score.reason if score is not None else None
+    return f"not graded, by our fault: {in_words(reason or 'a hidden test is at fault')}"
 
 
 # When

@@ -16,6 +16,7 @@ import msgspec
 from pydantic import ValidationError
 
 from grading.github.store import Record
+from grading.gradebook.attempts import UNCONFINED
 from grading.score import Digests, Score
 
 Kind = Literal["score", "record"]
@@ -179,10 +180,7 @@ def _acceptable(score: Score) -> None:
     if not score.student:
         raise Refused("names no student; grade it again with --student")
     if not score.confined:
-        raise Refused(
-            f"{_one_line(score.student)}, {_one_line(score.homework)}: graded without a sandbox, so it does not "
-            "count; grade it again without --unconfined"
-        )
+        raise Refused(f"{_one_line(score.student)}, {_one_line(score.homework)}: {UNCONFINED}")
     if score.days_late > MOST_DAYS:
         raise Refused(f"not a score: late by {MOST_DAYS} days and more; grade the submission again")
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from grading.errors import UsageError
-from grading.options import HOMEWORKS, HomeworksOption, RosterOption, course_and_people
+from grading.options import HOMEWORKS, HomeworksOption, RosterOption
 
 if TYPE_CHECKING:
     from grading.course import Course
     from grading.export.cells import Exported
-    from grading.gradebook.table import GradeTable, StudentGrade
+    from grading.gradebook.attempts import Attempt
+    from grading.gradebook.table import GradeTable
+    from grading.gradebook.terms import Terms
     from grading.teams import Teams
 
 FORMATS = ("course", "wide", "long", "classroom", "canvas", "moodle")
+RULES = ("extensions", "reviews", "excused", "plagiarism", "manual")  # as the fields of `Rules` and the files
 
 ScoresArgument = Annotated[
     Path,
@@ -33,6 +39,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("ingest")(ingest_command)
     app.command("grades")(grades_command)
     app.command("export")(export_command)
+    app.command("what-if")(what_if_command)
 
 
 def ingest_command(
@@ -55,25 +62,12 @@ def ingest_command(
     Safe to run again, several at a time, and to be stopped. Nothing that was taken in is lost: a file that has changed
     becomes a new version, and an error never replaces a score.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from grading.gradebook import ingest as taking
+    from grading.gradebook.terminal import bar
 
-    screen = Console(stderr=True)
-    columns = (TextColumn("score files"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
-        bar = progress.add_task("score files", total=None)
-
-        def tell(line: str) -> None:
-            progress.console.print(line, soft_wrap=True, markup=False, highlight=False)
-
-        done = (taking.rebuild if rebuild else taking.ingest)(
-            database,
-            directories,
-            tell=tell,
-            progress=lambda seen, total: progress.update(bar, completed=seen, total=total),
-        )
+    take = taking.rebuild if rebuild else taking.ingest
+    with bar("score files") as (tell, seen):
+        done = take(database, directories, tell=tell, progress=seen)
     if as_json:
         print(json.dumps(dataclasses.asdict(done), indent=2))
         return
@@ -97,6 +91,8 @@ def grades_command(
 
     Extensions, reviews, excuses and what is entered by hand stand in small files beside course.yml.
     """
+    from grading.gradebook.terminal import show_all, show_one
+
     table, _, _ = grade_table(scores, homeworks, roster)
     chosen = list(table.students)
     if student is not None:
@@ -109,6 +105,7 @@ def grades_command(
         show_one(chosen[0])
     else:
         show_all(table)
+        tell([f"{login}: has scores, and is not on the roster" for login in table.unknown])
 
 
 def export_command(
@@ -141,6 +138,7 @@ def export_command(
     zeros: Annotated[
         bool, typer.Option("--zeros/--no-zeros", help="Canvas, Moodle: a 0 where nothing was handed in.")
     ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="What was written, as JSON, for programs.")] = False,
     roster: RosterOption = None,
     homeworks: HomeworksOption = HOMEWORKS,
 ) -> None:
@@ -155,12 +153,19 @@ def export_command(
     if kind not in FORMATS:
         raise UsageError(f"--format {kind}: there is {', '.join(FORMATS)}")
     if kind == "course":
+        if scores.is_file():
+            raise UsageError(
+                f"{scores}: --format course comes from score files; give their directory, or --format wide"
+            )
         from grading.export.course_csv import export
+        from grading.gradebook.terminal import bar
 
-        summary = export(scores, out, course=load_course(homeworks / "course.yml"), excel=excel)
-        for line in (*summary.skipped, *summary.not_graded, *summary.unconfined):
-            print(line, file=sys.stderr)
-        print(f"{summary.path}: {len(summary.rows)} students")
+        course = load_course(homeworks / "course.yml")
+        is_no_store(scores)
+        with bar("score files") as (_, seen):
+            summary = export(scores, out, course=course, excel=excel, progress=seen)
+        notes = (*summary.skipped, *summary.not_graded, *summary.unconfined)
+        exported_to(out, kind, len(summary.rows), len(summary.rows), notes, as_json)
         return
     table, course, teams = grade_table(scores, homeworks, roster)
     names = [course.homework(name).name for name in dict.fromkeys(only or ())] or None
@@ -176,9 +181,22 @@ def export_command(
         case _:
             exported = for_moodle(table, names, key, zeros)
     write_atomically(out, exported.content)
-    for line in exported.notes:
-        print(line, file=sys.stderr)
-    print(f"{out}: {len(table.students)} students")
+    rows = rows_of(exported.content) - (2 if kind == "canvas" else 1)
+    exported_to(out, kind, len(table.students), rows, exported.notes, as_json)
+
+
+def exported_to(path: Path, kind: str, students: int, rows: int, notes: Sequence[str], as_json: bool) -> None:
+    """Says what was written, and what is not in it."""
+    tell(notes)
+    if as_json:
+        written = {"path": str(path), "format": kind, "students": students, "rows": rows, "notes": notes}
+        print(json.dumps(written, indent=2))
+    else:
+        print(f"{path}: {students} students" + (f", {rows} rows" if rows != students else ""))
+
+
+def rows_of(content: bytes) -> int:
+    return sum(1 for _ in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
 
 
 def in_our_own_form(table: GradeTable, kind: str, excel: bool) -> Exported:
@@ -215,64 +233,146 @@ def for_moodle(table: GradeTable, names: list[str] | None, key: str, zeros: bool
     raise UsageError(f"--key {key}: there is email, id_number and username")
 
 
-def grade_table(scores: Path, homeworks: Path, roster: Path | None) -> tuple[GradeTable, Course, Teams]:
-    """The table that follows from scores, the roster and all rules. Score files alone say nothing of being verified:
-    those of a directory count; the gradebook knows which do not."""
-    from grading.export.course_csv import load_scores
-    from grading.gradebook.attempts import Attempt
-    from grading.gradebook.compute import compute
-    from grading.gradebook.rules import read_rules
+def what_if_command(
+    scores: ScoresArgument,
+    changed: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="CHANGED",
+            help="A directory with files for those beside course.yml.",
+            show_default=False,
+        ),
+    ] = None,
+    deadlines: Annotated[
+        list[str] | None,
+        typer.Option("--deadline", metavar="NAME=MOMENT", help="Another deadline for a homework."),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="NAME", help=f"Leave out {', '.join(RULES[:-1])} or {RULES[-1]}."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="REVISION", help="Instead: what changed since this git revision."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    roster: RosterOption = None,
+    homeworks: HomeworksOption = HOMEWORKS,
+) -> None:
+    """Show whose grade other rules or deadlines would change.
 
-    course, people, teams = course_and_people(homeworks, roster)
-    rules = read_rules(course, people, teams)
+    CHANGED holds only the files that differ: course.yml, roster.csv, teams.yml, extensions.yml, reviews.yml,
+    excused.yml, plagiarism.yml, manual.yml. Nothing is written.
+    """
+    from grading.gradebook.terminal import show_comparison, waiting
+    from grading.gradebook.terms import read_terms, terms_at
+    from grading.gradebook.what_if import compare
+
+    if since is not None and (changed or deadlines or without):
+        raise UsageError("--since: compares the files as they are with those of then; give it alone")
+    if since is None and not (changed or deadlines or without):
+        raise UsageError(
+            "what if what? give a directory with changed files, --deadline, --without or --since"
+        )
+    if since is not None:
+        before, after = terms_at(since, homeworks, roster), read_terms(homeworks, roster)
+    else:
+        before = read_terms(homeworks, roster)
+        after = otherwise(read_terms(homeworks, roster, changed), deadlines or (), without or ())
+    either = (*before.course.homeworks, *after.course.homeworks)
+    attempts = read_attempts(scores, after.course.model_copy(update={"homeworks": either}))
+    with waiting("comparing"):
+        comparison = compare(before.grades(attempts), after.grades(attempts))
+    if as_json:
+        print(json.dumps(dataclasses.asdict(comparison), default=plain, indent=2))
+    else:
+        show_comparison(comparison)
+
+
+def otherwise(terms: Terms, deadlines: Sequence[str], without: Sequence[str]) -> Terms:
+    """With other deadlines, and without some of the rules."""
+    from grading.gradebook.terms import with_deadlines
+
+    for name in without:
+        if name not in RULES:
+            raise UsageError(f"--without {name}: there is {', '.join(RULES)}")
+    known = [homework.name for homework in terms.course.homeworks]
+    moments: dict[str, datetime] = {}
+    for text in deadlines:
+        name, equals, moment = text.partition("=")
+        if not equals or name not in known:
+            raise UsageError(f"--deadline {text}: write HOMEWORK=MOMENT; there is {', '.join(known)}")
+        if name in moments:
+            raise UsageError(f"--deadline {text}: {name} has one already; keep one")
+        moments[name] = with_a_zone(moment, f"--deadline {text}")
+    return dataclasses.replace(
+        terms,
+        course=with_deadlines(terms.course, moments),
+        rules=dataclasses.replace(terms.rules, **{name: {} for name in without}),
+    )
+
+
+def with_a_zone(text: str, option: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option}: not a time; write it as 2026-11-02T10:00:00+01:00") from None
+    if moment.tzinfo is None:
+        raise UsageError(f"{option}: has no zone; write one, as in {moment.isoformat()}+01:00")
+    return moment
+
+
+def grade_table(scores: Path, homeworks: Path, roster: Path | None) -> tuple[GradeTable, Course, Teams]:
+    """The table that follows from scores, the roster and all rules."""
+    from grading.gradebook.terminal import waiting
+    from grading.gradebook.terms import read_terms
+
+    terms = read_terms(homeworks, roster)
+    attempts = read_attempts(scores, terms.course)
+    with waiting("computing grades"):
+        return terms.grades(attempts), terms.course, terms.teams
+
+
+def read_attempts(scores: Path, course: Course) -> list[Attempt]:
+    """Without their tasks. Score files alone say nothing of being verified: those of a directory count; the gradebook
+    knows which do not. Neither takes what was graded without the sandbox."""
+    from grading.gradebook.attempts import UNCONFINED, Attempt
+    from grading.gradebook.terminal import bar, waiting
+
     if scores.is_file():
         from grading.gradebook import database
 
-        return compute(course, people, teams, rules, database.attempts(scores)), course, teams
-    found, skipped = load_scores(scores, course)
-    for line in skipped:
-        print(line, file=sys.stderr)
-    attempts = [Attempt(score, verified=True, path=str(path)) for path, score in found]
-    return compute(course, people, teams, rules, attempts), course, teams
+        with waiting("reading the gradebook"):
+            return database.attempts(scores)
+    from grading.export.course_csv import load_scores
+
+    is_no_store(scores)
+    with bar("score files") as (_, seen):
+        found, skipped = load_scores(scores, course, seen, whole=False)
+    refused = [f"{path}: {UNCONFINED}" for path, score in found if not score.confined]
+    tell([*skipped, *refused])
+    return [Attempt(score, verified=True, path=str(path)) for path, score in found if score.confined]
 
 
-def show_all(table: GradeTable) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from grading.export.cells import maybe
-    from grading.report.terminal import plain as text
-
-    shown = Table(title=f"{table.course}: {len(table.students)} students")
-    shown.add_column("who")
-    for name in table.homeworks:
-        shown.add_column(name, justify="right")
-    shown.add_column("total", justify="right")
-    shown.add_column("grade")
-    for student in table.students:
-        points = [maybe(one.points) or one.state for one in student.homeworks]
-        cells = [student.person.username, *points, maybe(student.total), student.grade or ""]
-        shown.add_row(*(text(cell) for cell in cells))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(shown)
-    for login in table.unknown:
-        print(f"{login}: has scores, and is not on the roster", file=sys.stderr)
+def is_no_store(scores: Path) -> None:
+    """Not every JSON file in a store is a score that counts: students handed some in. Raises UsageError."""
+    if (scores / "records").is_dir():
+        raise UsageError(
+            f"{scores}: is the store of `grading collect`; give the gradebook that `grading ingest {scores}` makes of "
+            f"it, or {scores / 'scores'}"
+        )
 
 
-def show_one(student: StudentGrade) -> None:
-    from grading.export.cells import maybe
+def write(lines: Iterable[str], file: TextIO | None = None) -> None:
+    """Each on a line of its own, to stdout if not elsewhere, whatever a student put in it."""
     from grading.report.words import inert
 
-    person = student.person
-    print(inert(f"{person.username} ({person.first_name} {person.last_name})"))
-    for grade in student.homeworks:
-        print(f"{grade.homework}: {maybe(grade.points) or grade.state}")
-        for line in grade.how:
-            print(f"  {inert(line)}")
-    for name, points in student.components.items():
-        print(f"{name}: {maybe(points) or 'not yet'}")
-    for line in student.adjustments:
-        print(inert(line))
-    print(f"total: {maybe(student.total) or 'not yet'}{f', {inert(student.grade)}' if student.grade else ''}")
+    for line in lines:
+        print(inert(line), file=file)
+
+
+def tell(lines: Iterable[str]) -> None:
+    write(lines, sys.stderr)
 
 
 def plain(value: object) -> object:

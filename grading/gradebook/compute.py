@@ -10,7 +10,7 @@ those without a student, are not for this table.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from fractions import Fraction
@@ -19,6 +19,7 @@ from grading.course import Course, CourseHomework
 from grading.gradebook.attempts import Attempt
 from grading.gradebook.rules import Entered, Plagiarism, Review, Rules
 from grading.gradebook.table import GradeTable, HomeworkGrade, StudentGrade
+from grading.gradebook.words import how_many, moment
 from grading.homework import TOTAL_POINTS
 from grading.late import ON_TIME, Lateness, effective_deadline, final_points, lateness
 from grading.roster import Person, Roster
@@ -36,24 +37,30 @@ def compute(
     """The grades of every student of the roster, those without any attempt included."""
     credited = _Credited(roster, teams)
     names = {homework.name for homework in course.homeworks}
-    handed_in: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
+    handed_in: dict[tuple[str, str], dict[Hashable, Attempt]] = defaultdict(dict)
     unknown: dict[str, str] = {}
     for attempt in attempts:
         holder, homework = attempt.score.student, attempt.score.homework
         if holder is None or homework not in names:
             continue
+        folded = holder.casefold()
         logins = credited.by(holder, homework)
         if not logins:
-            folded = holder.casefold()
             unknown[folded] = min(holder, unknown.get(folded, holder))
+        identity = attempt.identity
         for login in logins:
-            handed_in[login, homework].append(attempt)
+            # A team's attempt may be recorded for each of its members: then each has it once, as their own.
+            found = handed_in[login, homework]
+            before = found.setdefault(identity, attempt)
+            if before is not attempt and attempt.closeness(login) < before.closeness(login):
+                found[identity] = attempt
+    of_everyone = {key: tuple(found.values()) for key, found in handed_in.items()}
     grades = _Grades(course, rules)
     return GradeTable(
         course=course.name,
         homeworks=tuple(homework.name for homework in course.homeworks),
         weights={homework.name: homework.weight for homework in course.homeworks},
-        students=tuple(grades.of(person, handed_in) for person in sorted(roster.students, key=_by_name)),
+        students=tuple(grades.of(person, of_everyone) for person in sorted(roster.students, key=_by_name)),
         unknown=tuple(unknown[folded] for folded in sorted(unknown)),
     )
 
@@ -212,13 +219,13 @@ class _Grades:
             return f"{at}; in time, the deadline was {self._moment(deadline)}"
         lost = counted.raw - counted.points
         return (
-            f"late: {at}, {_count(counted.late.days_late, 'day')} after {self._moment(deadline)}: "
+            f"late: {at}, {how_many(counted.late.days_late, 'day')} after {self._moment(deadline)}: "
             f"{two_decimals(lost)} points lost ({two_decimals(100 * counted.late.penalty(counted.raw))} %), "
             f"{two_decimals(counted.points)} left"
         )
 
-    def _moment(self, moment: datetime) -> str:
-        return f"{moment.astimezone(self._zone):%Y-%m-%d %H:%M:%S %Z}"
+    def _moment(self, when: datetime) -> str:
+        return moment(when, self._zone)
 
     # Reviews
 
@@ -246,7 +253,7 @@ class _Grades:
             return least
         grade = replace(grade, feedback=least.grade.feedback)
         if reviews:
-            grade = _told(grade, f"{_count(len(reviews), 'review')} to add once it is judged")
+            grade = _told(grade, f"{how_many(len(reviews), 'review')} to add once it is judged")
         return _Standing(grade, least.least, most.most)
 
     # All together
@@ -277,7 +284,9 @@ class _Grades:
             components=components,
             total=low.total if sure else None,
             grade=low.grade if sure and not self._awaited(formula) else None,
+            sum=low.sum if sure else "",
             adjustments=(*notes, *(low.steps if sure else ())),
+            remarks=self._remarks(login),
         )
 
     def _sum(
@@ -317,6 +326,14 @@ class _Grades:
             notes.append(f"{component.name}: {what}, counts 0")
         return Fraction()
 
+    def _remarks(self, login: str) -> dict[str, tuple[str, ...]]:
+        found = {}
+        for component in self._course.grade.components:
+            if entered := self._rules.manual.get(component.name, {}).get(login):
+                feedback = (line for line in entered.feedback.splitlines() if line.strip())
+                found[component.name] = (*entered.how, *feedback)
+        return {name: lines for name, lines in found.items() if lines}
+
     def _awaited(self, formula: GradeFormula) -> bool:
         """Whether a part that matters was entered for nobody yet: then nothing is called passed or failed."""
         return any(
@@ -347,6 +364,7 @@ class _Grades:
             total=ended.total,
             grade=ended.grade,
             adjustments=(*lines, *ended.steps),
+            remarks=self._remarks(person.username.casefold()),
         )
 
 
@@ -373,7 +391,7 @@ def _left_out(attempts: Sequence[Attempt]) -> list[str]:
             one.verified and one.score.state == "graded" and not one.score.confined for one in attempts
         ),
     }
-    return [f"{_count(count, 'attempt')} left out: {why}" for why, count in reasons.items() if count]
+    return [f"{how_many(count, 'attempt')} left out: {why}" for why, count in reasons.items() if count]
 
 
 def _uncounted(grade: HomeworkGrade, attempts: Sequence[Attempt]) -> HomeworkGrade:
@@ -406,7 +424,3 @@ def _review(points: Fraction, most: Fraction, review: Review, zone: tzinfo) -> t
         after,
         f"review: {what}{bonus}{task}{bound}: {two_decimals(after)} ({review.reason}; {review.by}, {day})",
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,18 +36,20 @@ from sqlalchemy import (
     create_engine,
     event,
     select,
+    tuple_,
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from grading.errors import GradingError, UsageError
 from grading.gradebook.attempts import Attempt
-from grading.gradebook.claims import Claim, read
+from grading.gradebook.claims import Claim, key_of, read
 from grading.score import Digests, Score
 
 SCHEMA = 1
 """Of all tables but the log. Another number, and the next ingest makes them again from the log."""
 OURS = 0x67726164  # "grad": SQLite's application_id
+AT_A_TIME = 300  # attempts that one query names
 PATIENCE = 60  # seconds that SQLite waits for another process
 
 Tell = Callable[[str], None]
@@ -172,10 +174,31 @@ def attempts(
     """
     with reading(database) as connection:
         if whole:
-            return _whole(connection, database, student, homework)
-        query = _counting(student, homework, *_HEAD)
+            return _whole(connection, database, _of(ATTEMPT, student, homework))
+        query = _counting(_of(ATTEMPT, student, homework), *_HEAD)
         with _collecting_later():
             return _attempts(connection.execute(query).all(), _place(database))
+
+
+def with_tasks(database: Path, heads: Iterable[Attempt]) -> list[Attempt]:
+    """Those of the attempts that `heads` are the beginnings of, whole; in no order that means anything."""
+    keys = sorted({key_of(head.score) for head in heads})
+    column = tuple_(ATTEMPT.c.student, ATTEMPT.c.homework, ATTEMPT.c.which)
+    with reading(database) as connection:
+        return [
+            attempt
+            for start in range(0, len(keys), AT_A_TIME)
+            for attempt in _whole(connection, database, [column.in_(keys[start : start + AT_A_TIME])])
+        ]
+
+
+def marked(database: Path) -> dict[str, tuple[str | None, tuple[str, ...]]]:
+    """By path, attempts that a person should look at: why one is not verified, and its flags."""
+    wanted = ATTEMPT.c.doubt.is_not(None) | (CLAIM.c.flags != "[]")
+    query = _counting([wanted], SIGHTING.c.path, ATTEMPT.c.doubt, CLAIM.c.flags)
+    place = _place(database)
+    with reading(database) as connection:
+        return {place(path): (doubt, listed(flags)) for path, doubt, flags in connection.execute(query)}
 
 
 def history(database: Path, *, student: str, homework: str | None = None) -> list[Kept]:
@@ -379,23 +402,26 @@ def _collecting_later() -> Iterator[None]:
             gc.enable()
 
 
+_FIELDS: dict[type[BaseModel], set[str]] = {model: set(model.model_fields) for model in (Score, Digests)}
+
+
 def _unchecked(model: type[Model], values: dict[str, Any]) -> Model:
-    """What pydantic's `model_construct` makes of all of a model's fields, in a fifth of the time."""
+    """What pydantic's `model_construct` makes of all of a model's fields, in a fifth of the time.
+
+    All share one set of their fields' names: nobody can change a frozen model's, and a copy gets its own.
+    """
     made = model.__new__(model)
     put = object.__setattr__
     put(made, "__dict__", values)
-    put(made, "__pydantic_fields_set__", set(values))
+    put(made, "__pydantic_fields_set__", _FIELDS[model])
     put(made, "__pydantic_extra__", None)
     put(made, "__pydantic_private__", None)
     return made
 
 
-def _whole(
-    connection: Connection, database: Path, student: str | None, homework: str | None
-) -> list[Attempt]:
-    query = _counting(
-        student, homework, SIGHTING.c.path, ATTEMPT.c.doubt, ATTEMPT.c.student, CONTENT.c.body
-    ).join(CONTENT, CONTENT.c.digest == SIGHTING.c.content)
+def _whole(connection: Connection, database: Path, wanted: list[Any]) -> list[Attempt]:
+    columns = (SIGHTING.c.path, ATTEMPT.c.doubt, ATTEMPT.c.student, CONTENT.c.body)
+    query = _counting(wanted, *columns).join(CONTENT, CONTENT.c.digest == SIGHTING.c.content)
     place = _place(database)
     found = []
     for path, doubt, login, body in connection.execute(query):
@@ -404,13 +430,13 @@ def _whole(
     return found
 
 
-def _counting(student: str | None, homework: str | None, *columns: Any) -> Any:
+def _counting(wanted: list[Any], *columns: Any) -> Any:
     return (
         select(*columns)
         .select_from(ATTEMPT)
         .join(CLAIM, (CLAIM.c.sighting == ATTEMPT.c.sighting) & (CLAIM.c.student == ATTEMPT.c.student))
         .join(SIGHTING, SIGHTING.c.number == ATTEMPT.c.sighting)
-        .where(*_of(ATTEMPT, student, homework))
+        .where(*wanted)
         .order_by(ATTEMPT.c.student, ATTEMPT.c.homework, ATTEMPT.c.which)
     )
 

@@ -44,9 +44,12 @@ from grading.gradebook.database import (
     writing,
 )
 from grading.score_file import LARGEST_FILE
+from grading.submissions import FOLDER
 
 BATCH = 500
 """Files of one transaction."""
+NO_SCORES = ("scores", FOLDER)
+"""Of a store: the copies of what its records say, and what students handed in, who may name a file as they like."""
 SETTLED = 2 * 10**9
 """A file that changed so few nanoseconds before it was read could change again and look the same from outside."""
 
@@ -165,8 +168,8 @@ def _scan(root: _Root, problems: dict[str, str]) -> Iterator[tuple[str, str]]:
                     if entry.name.startswith("."):
                         continue
                     if entry.is_dir(follow_symlinks=False):
-                        if not (store and entry.name == "scores" and name == prefix):
-                            waiting.append((entry.path, f"{path}/"))  # not the copies of what the records say
+                        if not (store and name == prefix and entry.name in NO_SCORES):
+                            waiting.append((entry.path, f"{path}/"))
                     elif entry.name.endswith(".json"):
                         with contextlib.suppress(FileNotFoundError):
                             yield path, _stamp(entry.stat(follow_symlinks=False))

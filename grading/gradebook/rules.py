@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import Field, PlainValidator, StringConstraints
 
 from grading.configuration import Location, Problem, did_you_mean, read_configuration
-from grading.course import Course, Deadline
+from grading.course import Course, Deadline, another_offset
 from grading.exact import Exact, exact
 from grading.homework import TOTAL_POINTS
 from grading.roster import STUDENT, Roster
@@ -90,9 +91,14 @@ class Rules:
     manual: Mapping[str, Mapping[str, Entered]] = field(default_factory=dict)
 
 
-def read_rules(course: Course, roster: Roster, teams: Teams) -> Rules:
-    """Read the files beside `course.yml`. Raises UsageError with file and line, for the first thing that is wrong."""
-    known = _Known(course, roster, teams)
+def read_rules(
+    course: Course, roster: Roster, teams: Teams, at: Callable[[str], Path] | None = None
+) -> Rules:
+    """Read the files; `at` says where one of a name stands, which is beside the homeworks otherwise.
+
+    Raises UsageError with file and line, for the first thing that is wrong.
+    """
+    known = _Known(course, roster, teams, at or course.directory.joinpath)
     return Rules(
         extensions=_extensions(known),
         reviews=_reviews(known),
@@ -202,6 +208,7 @@ class _Known:
     course: Course
     roster: Roster
     teams: Teams
+    at: Callable[[str], Path]
 
     @property
     def homeworks(self) -> list[str]:
@@ -210,7 +217,7 @@ class _Known:
     def read(
         self, name: str, model: type[File], problems: Callable[[File], Iterable[Problem]]
     ) -> File | None:
-        path = self.course.directory / name
+        path = self.at(name)
         return read_configuration(path, model, problems) if path.exists() else None
 
     def team(self, name: str) -> Team | None:
@@ -311,6 +318,8 @@ def _extension_problems(file: _ExtensionsFile, known: _Known) -> Iterator[Proble
         if wrong:
             yield from wrong
             continue
+        if slip := another_offset(rule.until, known.course.zone):
+            yield (*here, "until"), slip
         yield from _late_enough(rule, here, known.course)
         target = _target(rule)
         for homework in known.names_of(rule.homework):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from typing import Literal
 
 from grading.homework import Homework
-from grading.report.words import findings, headline, mend_first, number
-from grading.score import Score, counting_attempt
+from grading.late import LatePolicy
+from grading.report.feedback import Excerpt, Feedback, Finding, feedback
+from grading.report.words import number
+from grading.score import Score
 
 SPECIAL = "\\`*_{}[]<>#+!|~$@&"
 MOST_BYTES = 900_000  # GitHub shows at most 1 MiB a step
@@ -22,68 +24,68 @@ def summary(
     *,
     counts: Literal["best", "last"] = "best",
     zone: tzinfo = UTC,
+    late: LatePolicy | None = None,
 ) -> str:
-    """Points a task first, then what to mend, task by task.
+    """Points a task first, then what to mend, task by task. See `feedback` for the arguments."""
+    return in_markdown(feedback(score, homework, earlier, counts=counts, zone=zone, late=late))
 
-    `earlier`: what is known of the student's earlier pushes, None where they could not be looked up; `counts`: the
-    course's rule for which attempt does; `zone`: the course's, for moments.
-    """
-    lines = [f"## {text(homework.title)} ({text(homework.name)}): {text(headline(score))}", ""]
-    if score.state == "error":
-        lines += ["The grader failed. Your submission is kept, and will be graded again.", ""]
-    lines += [f"{text(line)}\n" for line in about_time(score, zone)]
-    if earlier is not None and (counting := what_counts(score, earlier, counts, zone)):
-        lines += [f"**Counts so far:** {text(counting)}", ""]
+
+def in_markdown(told: Feedback) -> str:
+    lines = [f"## {text(told.title)} ({text(told.homework)}): {text(told.headline)}", ""]
+    lines += [f"{text(note)}\n" for note in told.notes]
+    if told.counts:
+        lines += [f"**Counts so far:** {text(told.counts)}", ""]
+    if told.next_points:
+        lines += [f"**The next points:** {text(told.next_points)}", ""]
+    if told.a_day_later:
+        lines += [f"**A day later**, the same work would get {text(told.a_day_later)}.", ""]
+    if told.everywhere:
+        lines += [f"**What to mend:** {text(told.everywhere)}", ""]
     lines += ["| task | points | of |", "| --- | ---: | ---: |"]
-    for task in homework.tasks:
-        scored = next((found for found in score.tasks if found.id == task.id), None)
-        if scored is not None:
-            lines.append(f"| {text(task.title)} | {number(scored.points)} | {number(scored.max_points)} |")
-    for task in homework.tasks:
-        scored = next((found for found in score.tasks if found.id == task.id), None)
-        if scored is None or not findings(scored):
+    for task in told.tasks:
+        lines.append(f"| {text(task.title)} | {number(task.points)} | {number(task.max_points)} |")
+    for task in told.tasks:
+        if not task.findings:
             continue
         lines += ["", f"### {text(task.title)}", ""]
-        if first := mend_first(task, score, homework):
-            lines += [f"*{text(first)}*", ""]
-        for heading, details in findings(scored).items():
-            lines.append(f"- {text(heading)}")
-            lines += [f"  - {text(detail)}" for detail in details]
+        if task.mend_first:
+            lines += [f"*{text(task.mend_first)}*", ""]
+        for finding in task.findings:
+            lines += finding_in_markdown(finding)
+        if task.more:
+            lines.append(f"- {text(task.more)}")
+    if told.about_cells:
+        lines += ["", text(told.about_cells)]
     written = "\n".join(lines) + "\n"
     if len(written.encode()) > MOST_BYTES:
         written = written.encode()[:MOST_BYTES].decode(errors="ignore") + "\n\n(cut here)\n"
     return written
 
 
-def about_time(score: Score, zone: tzinfo) -> list[str]:
-    """When it was handed in and when it was due, and whether that is final."""
-    lines = []
-    if score.submitted_at is not None:
-        due = f", due {moment(score.deadline, zone)}" if score.deadline is not None else ""
-        lines.append(f"Handed in {moment(score.submitted_at, zone)}{due} ({zone}).")
-    if score.provisional:
-        lines.append(
-            "The time is that of the push; the time that counts is fixed when the grades are collected."
-        )
+def finding_in_markdown(finding: Finding) -> list[str]:
+    lines = [f"- {text(finding.what)}" + (f" ({text(finding.worth)})" if finding.worth else "")]
+    for reason in finding.reasons:
+        lines += [f"  - {text(reason.words)}"] if reason.words else []
+        for excerpt in reason.excerpts:
+            lines += [f"  - cell {excerpt.cell}, line {excerpt.line}:", *as_code(excerpt)]
     return lines
 
 
-def what_counts(score: Score, earlier: Sequence[Score], counts: Literal["best", "last"], zone: tzinfo) -> str:
-    """Which attempt counts, of those known; nothing where none is graded. A re-run of one commit is one attempt."""
-    best = counting_attempt([*earlier, score], counts)
-    if best is None:
-        return ""
-    points = f"{number(best.final_points)} points"
-    if best is score or (best.commit is not None and best.commit == score.commit):
-        return f"this push, {points}"
-    when = f" of {moment(best.submitted_at, zone)}" if best.submitted_at is not None else ""
-    commit = f" ({best.commit[:7]})" if best.commit is not None else ""
-    return f"your push{when}{commit}, {points}"
+def as_code(excerpt: Excerpt) -> list[str]:
+    """Lines of code below a point of a list. HTML, since in it signs can be written as entities, as everywhere here."""
+    shown = [
+        f"{'>' if number == excerpt.line else ' '} {number}  {one_line(line)}"
+        for number, line in excerpt.lines
+    ]
+    return ["    <pre>", *(f"    {as_entities(line)}" for line in shown), "    </pre>"]
 
 
-def moment(when: datetime, zone: tzinfo) -> str:
-    local = when.astimezone(zone)
-    return f"{local.day} {local:%b %H:%M}"
+def one_line(line: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in line.expandtabs(4)).rstrip()
+
+
+def as_entities(shown: str) -> str:
+    return "".join(f"&#{ord(letter)};" if letter in SPECIAL else letter for letter in shown)
 
 
 def text(words: str) -> str:

@@ -1,8 +1,14 @@
-"""Scores on a terminal. Everything a student may have written is shown as text, never as markup or escapes."""
+"""Scores on a terminal, and how far a command is. What a student may have written is shown as text, never as markup or
+escapes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.padding import Padding
@@ -12,6 +18,65 @@ from rich.text import Text
 from grading.homework import Homework
 from grading.report.words import error_reason, findings, headline, inert, lateness, mend_first, number
 from grading.score import Score
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+REDRAWN_EVERY = 0.1  # seconds
+
+
+@contextmanager
+def bar(what: str, total: int | None = None) -> Iterator[Bar]:
+    """A bar on stderr, where that is a terminal and nobody's CI, for as long as the block runs."""
+    if not sys.stderr.isatty() or "CI" in os.environ or os.environ.get("TERM") == "dumb":
+        yield Bar()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # Drawn by hand: a thread that draws would not survive the judge's forks. Nothing is redirected: what is printed
+    # to stdout belongs there.
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as drawn:
+        drawn.add_task(what, total=total)
+        drawn.refresh()
+        yield Bar(drawn)
+
+
+class Bar:
+    """How far something is, and a way past it for lines. Without a terminal only the lines are left."""
+
+    def __init__(self, drawn: Progress | None = None) -> None:
+        self._drawn = drawn
+        self._at = 0
+        self._redrawn = time.monotonic()
+
+    def step(self) -> None:
+        self.reach(self._at + 1)
+
+    def reach(self, done: int, total: int | None = None) -> None:
+        """`done` of `total`; without a total it is the one that was said before."""
+        self._at = done
+        if self._drawn is None:
+            return
+        now = time.monotonic()
+        redraw = now - self._redrawn >= REDRAWN_EVERY
+        self._redrawn = now if redraw else self._redrawn
+        self._drawn.update(self._drawn.task_ids[0], completed=done, total=total, refresh=redraw)
+
+    def say(self, line: str, file: TextIO | None = None) -> None:
+        """A line or more past the bar, to stderr if not elsewhere; without control characters."""
+        if self._drawn is not None:
+            self._drawn.stop()
+        print("\n".join(map(inert, line.split("\n"))), file=file or sys.stderr, flush=True)
+        if self._drawn is not None:
+            self._drawn.start()
 
 
 def plain(text: str) -> Text:

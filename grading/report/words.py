@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from fractions import Fraction
 
 from grading.homework import Homework, Task
-from grading.score import Score, TaskScore
+from grading.score import Score, TaskScore, TestScore
+from grading.total import two_decimals
 
 
 def inert(line: str) -> str:
@@ -18,7 +21,12 @@ def inert(line: str) -> str:
 
 def number(value: Fraction | None) -> str:
     """Points with at most two decimals; a dash where there are none."""
-    return "–" if value is None else f"{float(value):.2f}".rstrip("0").rstrip(".")
+    return "–" if value is None else two_decimals(value).rstrip("0").rstrip(".")
+
+
+def moment(when: datetime, zone: tzinfo) -> str:
+    local = when.astimezone(zone)
+    return f"{local.day} {local:%b %H:%M}"
 
 
 def lateness(score: Score) -> str:
@@ -32,24 +40,43 @@ def lateness(score: Score) -> str:
     return f"{days}, −{float((score.penalty or 0) * 100):g}%"
 
 
-def findings(task: TaskScore) -> dict[str, list[str]]:
-    """Each property that does not hold, once and in order, with what was found out about it. What fails for
-    reasons that have been given already is only counted."""
-    found: dict[str, list[str]] = {}
-    given: set[str] = set()
+@dataclass(slots=True)
+class Failed:
+    """A property that does not hold. `reasons`: what was found out about it ("" where the property says it all), each
+    with the tests that fail for it, those of other properties too."""
+
+    what: str
+    reasons: dict[str, list[TestScore]] = field(default_factory=dict)
+
+
+def properties(task: TaskScore) -> tuple[list[Failed], int]:
+    """Each property that does not hold, once and in order, and how many more there are that fail for reasons that
+    have been given already."""
+    found: dict[str, Failed] = {}
+    tests_by_reason: dict[str, list[TestScore]] = {}
     repeated: set[str] = set()
     for test in task.tests:
-        if test.verdict != "passed":
-            heading, _, detail = test.message.partition("\n")
-            if detail in given:
-                repeated.add(heading)
-                continue
-            given.add(detail)
-            found.setdefault(heading, []).extend([detail] if detail else [])
-    more = len(repeated - found.keys())
-    if more:
-        found[f"… and {more} more {'property' if more == 1 else 'properties'}, for the same reasons"] = []
-    return found
+        if test.verdict == "passed":
+            continue
+        what, _, detail = test.message.partition("\n")
+        reason = detail or what
+        if reason in tests_by_reason:
+            repeated.add(what)
+        else:
+            tests_by_reason[reason] = found.setdefault(what, Failed(what)).reasons.setdefault(detail, [])
+        tests_by_reason[reason].append(test)
+    return list(found.values()), len(repeated - found.keys())
+
+
+def findings(task: TaskScore) -> dict[str, list[str]]:
+    """The properties that do not hold, with what was found out about each, and how many are left out."""
+    found, more = properties(task)
+    told = {failed.what: [reason for reason in failed.reasons if reason] for failed in found}
+    return told | ({and_more(more): []} if more else {})
+
+
+def and_more(properties: int) -> str:
+    return f"… and {properties} more {'property' if properties == 1 else 'properties'}, for the same reasons"
 
 
 def mend_first(task: Task, score: Score, homework: Homework) -> str:
