@@ -399,6 +399,16 @@ def test_a_download_is_repeated(github: GitHubServer, api: GitHub, fault: int | 
     assert api.artifact_zip(ADA, run.artifacts[0].id) == b"z" * 5000
 
 
+def test_a_fault_that_is_longer_than_the_file_is_repeated_like_any_other(
+    github: GitHubServer, client: Client
+) -> None:
+    github.add_repository("cnn-ada", light=True)
+    run = github.run("cnn-ada", github.push("cnn-ada", actor="teacher"), artifacts={"score": b"z"})
+    github.fail_next("/zip", 502)
+
+    assert client.download(f"/repos/{ADA}/actions/artifacts/{run.artifacts[0].id}/zip", 1) == b"z"
+
+
 def test_a_download_that_has_lapsed_is_for_another_time(github: GitHubServer, client: Client) -> None:
     github.add_repository("cnn-ada", {"x": "y"})
     github.fail_next("^/storage/", 403)

@@ -276,6 +276,8 @@ class Client:
     ) -> _Reply:
         self.requests += 1
         response = self._http.send(request, stream=True)
+        if not response.is_success:  # what GitHub says of a fault may be longer than a small file
+            most_bytes = MOST_ANSWER_BYTES
         try:
             content = bytearray()
             for chunk in response.iter_bytes():
