@@ -1,0 +1,1 @@
+"""Where the hidden tests of this task are written; an example of grades runs none."""
