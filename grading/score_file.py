@@ -42,7 +42,7 @@ def write_score(path: Path, score: Score) -> Path:
     beside = path.with_suffix(".error.json")
     target = beside if score.state == "error" and _is_precious(path) else path
     write_atomically(target, f"{score.model_dump_json(indent=2)}\n".encode())
-    if score.state == "graded":
+    if score.state == "graded" and not _is_precious(beside):
         beside.unlink(missing_ok=True)
     return target
 

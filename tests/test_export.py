@@ -157,6 +157,18 @@ def test_files_in_directories_below_count_too(course: Course, scores: Path, out:
     assert [row["username"] for row in rows(out)] == ["ann"]
 
 
+def test_of_a_store_below_only_its_scores_are_read(course: Course, scores: Path, out: Path) -> None:
+    store = scores / "autumn"
+    (store / "evidence").mkdir(parents=True)
+    for folder, student in (("records", "ada"), ("submissions", "eve"), ("scores", "grace")):
+        (store / folder).mkdir()
+        record(scores, student, file=f"autumn/{folder}/{student}.json")
+
+    export(scores, out, course=course)
+
+    assert [row["username"] for row in rows(out)] == ["grace"]
+
+
 def test_the_best_attempt_counts(course: Course, scores: Path, out: Path) -> None:
     record(scores, "ann", passed=2, file="1.json")
     record(scores, "ann", passed=3, file="2.json", late=timedelta(days=2))

@@ -300,6 +300,18 @@ def test_an_error_never_replaces_a_score(tmp_path: Path) -> None:
     assert load_score(beside) == unsure
 
 
+def test_a_score_removes_its_error_and_no_score_that_is_called_like_one(tmp_path: Path) -> None:
+    path, beside = tmp_path / "ann.json", tmp_path / "ann.error.json"
+    write_score(beside, make_score(UNSURE))
+    write_score(path, make_score())
+    assert os.listdir(tmp_path) == ["ann.json"]
+    write_score(beside, make_score(FAILED))
+
+    write_score(path, make_score())
+
+    assert load_score(beside) == make_score(FAILED)
+
+
 def test_an_error_never_replaces_a_file_that_is_no_score(tmp_path: Path) -> None:
     path = tmp_path / "ann.json"
     path.write_text("somebody's notes")

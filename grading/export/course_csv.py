@@ -6,6 +6,7 @@ step, where each number is rounded once, half up, to two decimals.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from grading.errors import UsageError
 from grading.export.cells import encode, neutralised
 from grading.score import Score, counting_attempt
 from grading.score_file import load_score
-from grading.submissions import FOLDER
 from grading.total import two_decimals
 
 COLUMNS = ("raw", "days_late", "penalty", "points")
@@ -150,11 +150,14 @@ def load_scores(
 
 
 def _score_paths(directory: Path) -> list[Path]:
-    """In a fixed order; what a killed run left half-written has another suffix, and what students handed in to a store
-    is no score."""
-    handed_in = directory / FOLDER
-    found = sorted(directory.rglob("*.json"))
-    return [path for path in found if not path.is_dir() and handed_in not in path.parents]
+    """In a fixed order; what a killed run left half-written has another suffix. Of a store only the scores that follow
+    from it: what students handed in to it is none."""
+    found = []
+    for place, folders, files in os.walk(directory):
+        if {"records", "evidence"} <= set(folders):
+            folders[:] = [name for name in folders if name == "scores"]
+        found += [Path(place, name) for name in files if name.endswith(".json")]
+    return sorted(found)
 
 
 def _without_tasks(score: Score) -> Score:

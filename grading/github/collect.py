@@ -73,6 +73,10 @@ class Summary:
     troubles: tuple[str, ...]
 
 
+def nobody_looks(done: int, total: int) -> None:
+    pass
+
+
 def collect(
     api: GitHub,
     course: Course,
@@ -84,8 +88,10 @@ def collect(
     *,
     everything: bool = False,
     tell: Callable[[str], None] = silent,
+    progress: Callable[[int, int], None] = nobody_looks,
 ) -> Summary:
-    """Collect these homeworks. `everything` asks about every repository, whatever is known.
+    """Collect these homeworks. `everything` asks about every repository, whatever is known. `progress` hears which
+    of how many repositories of a homework it is at.
 
     What goes wrong with one repository is told, and is among the summary's troubles. Where GitHub does not answer at
     all, everything that is known is derived first. Raises UsageError and GradingError.
@@ -99,7 +105,7 @@ def collect(
         owned = collection.find(listed, names)
         for name in names:
             ours = [one for one in owned if one.homework == name]
-            collection.changed += store.replace_records(name, collection.records(ours, listed))
+            collection.changed += store.replace_records(name, collection.records(ours, listed, progress))
     if collection.stopped is not None:
         raise collection.stopped
     return collection.summary(owned, names)
@@ -204,9 +210,12 @@ class _Collection:
 
     # One repository after the other
 
-    def records(self, ours: Iterable[Owned], listed: dict[int, Repository]) -> Iterator[Record]:
+    def records(
+        self, ours: Sequence[Owned], listed: dict[int, Repository], progress: Callable[[int, int], None]
+    ) -> Iterator[Record]:
         seen: set[tuple[str, str]] = set()
-        for one in ours:
+        for number, one in enumerate(ours, 1):
+            progress(number, len(ours))
             for record in self.records_of(one, listed.get(one.repository_id)):
                 if (record.student, record.commit) in seen:
                     continue  # pushed to the first of their repositories, too

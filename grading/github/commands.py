@@ -7,8 +7,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -204,12 +203,13 @@ def assign_command(
     """
     from grading.github.classroom import assign
     from grading.github.store import Store
+    from grading.report.terminal import bar
 
     course, people, teams = course_and_people(homeworks, roster)
     chosen = homeworks_of(course, names)
-    with shown("repositories") as (tell, progress):
+    with bar("repositories") as progress:
         summary = assign(
-            connect_to(course, tell=tell),
+            connect_to(course, tell=progress.say),
             course,
             chosen,
             people,
@@ -217,8 +217,8 @@ def assign_command(
             Store(store),
             again=again or (),
             dry_run=dry_run,
-            tell=tell,
-            progress=progress,
+            tell=progress.say,
+            progress=progress.reach,
         )
     done = [
         f"{counted(summary.created, 'repository', 'repositories')} {'to make' if dry_run else 'made'}",
@@ -307,12 +307,21 @@ def fetch_command(
     from grading.course import load_course
     from grading.github.fetch import fetch
     from grading.github.store import Store
+    from grading.report.terminal import bar
 
     course = load_course(homeworks / "course.yml")
     chosen = homeworks_of(course, names)
-    with shown("submissions") as (tell, progress):
-        api = connect_to(course, tell=tell)
-        done = fetch(api, course, Store(store), chosen, everything=everything, tell=tell, progress=progress)
+    with bar("submissions") as progress:
+        api = connect_to(course, tell=progress.say)
+        done = fetch(
+            api,
+            course,
+            Store(store),
+            chosen,
+            everything=everything,
+            tell=progress.say,
+            progress=progress.reach,
+        )
     if as_json:
         print(json.dumps(dataclasses.asdict(done), indent=2))
     else:
@@ -415,23 +424,6 @@ def save_store_command(store: StoreOption = STORE, branch: BranchOption = "score
 # What the commands share
 
 
-@contextmanager
-def shown(what: str) -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
-    """What tells a line, and what moves a bar, on stderr; without a terminal there is no bar."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    screen = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
-        bar = progress.add_task(what, total=None)
-
-        def tell(line: str) -> None:
-            progress.console.print(line, soft_wrap=True, markup=False, highlight=False)
-
-        yield tell, lambda done, total: progress.update(bar, completed=done, total=total)
-
-
 def collect_now(
     api: GitHub,
     course: Course,
@@ -443,10 +435,21 @@ def collect_now(
     everything: bool,
 ) -> Summary:
     from grading.github.collect import collect
+    from grading.report.terminal import bar
 
-    return collect(
-        api, course, people, teams, releases_of(course), store, homeworks, everything=everything, tell=warn
-    )
+    with bar("repositories") as progress:
+        return collect(
+            api,
+            course,
+            people,
+            teams,
+            releases_of(course),
+            store,
+            homeworks,
+            everything=everything,
+            tell=progress.say,
+            progress=progress.reach,
+        )
 
 
 def grade_now(course: Course, work: Path, homeworks: list[str], jobs: int, confined: bool) -> int:

@@ -63,11 +63,11 @@ def ingest_command(
     becomes a new version, and an error never replaces a score.
     """
     from grading.gradebook import ingest as taking
-    from grading.gradebook.terminal import bar
+    from grading.report.terminal import bar
 
     take = taking.rebuild if rebuild else taking.ingest
-    with bar("score files") as (tell, seen):
-        done = take(database, directories, tell=tell, progress=seen)
+    with bar("score files") as progress:
+        done = take(database, directories, tell=progress.say, progress=progress.reach)
     if as_json:
         print(json.dumps(dataclasses.asdict(done), indent=2))
         return
@@ -158,12 +158,12 @@ def export_command(
                 f"{scores}: --format course comes from score files; give their directory, or --format wide"
             )
         from grading.export.course_csv import export
-        from grading.gradebook.terminal import bar
+        from grading.report.terminal import bar
 
         course = load_course(homeworks / "course.yml")
         is_no_store(scores)
-        with bar("score files") as (_, seen):
-            summary = export(scores, out, course=course, excel=excel, progress=seen)
+        with bar("score files") as progress:
+            summary = export(scores, out, course=course, excel=excel, progress=progress.reach)
         notes = (*summary.skipped, *summary.not_graded, *summary.unconfined)
         exported_to(out, kind, len(summary.rows), len(summary.rows), notes, as_json)
         return
@@ -264,9 +264,10 @@ def what_if_command(
     CHANGED holds only the files that differ: course.yml, roster.csv, teams.yml, extensions.yml, reviews.yml,
     excused.yml, plagiarism.yml, manual.yml. Nothing is written.
     """
-    from grading.gradebook.terminal import show_comparison, waiting
+    from grading.gradebook.terminal import show_comparison
     from grading.gradebook.terms import read_terms, terms_at
     from grading.gradebook.what_if import compare
+    from grading.report.terminal import waiting
 
     if since is not None and (changed or deadlines or without):
         raise UsageError("--since: compares the files as they are with those of then; give it alone")
@@ -324,8 +325,8 @@ def with_a_zone(text: str, option: str) -> datetime:
 
 def grade_table(scores: Path, homeworks: Path, roster: Path | None) -> tuple[GradeTable, Course, Teams]:
     """The table that follows from scores, the roster and all rules."""
-    from grading.gradebook.terminal import waiting
     from grading.gradebook.terms import read_terms
+    from grading.report.terminal import waiting
 
     terms = read_terms(homeworks, roster)
     attempts = read_attempts(scores, terms.course)
@@ -337,7 +338,7 @@ def read_attempts(scores: Path, course: Course) -> list[Attempt]:
     """Without their tasks. Score files alone say nothing of being verified: those of a directory count; the gradebook
     knows which do not. Neither takes what was graded without the sandbox."""
     from grading.gradebook.attempts import UNCONFINED, Attempt
-    from grading.gradebook.terminal import bar, waiting
+    from grading.report.terminal import bar, waiting
 
     if scores.is_file():
         from grading.gradebook import database
@@ -347,8 +348,8 @@ def read_attempts(scores: Path, course: Course) -> list[Attempt]:
     from grading.export.course_csv import load_scores
 
     is_no_store(scores)
-    with bar("score files") as (_, seen):
-        found, skipped = load_scores(scores, course, seen, whole=False)
+    with bar("score files") as progress:
+        found, skipped = load_scores(scores, course, progress.reach, whole=False)
     refused = [f"{path}: {UNCONFINED}" for path, score in found if not score.confined]
     tell([*skipped, *refused])
     return [Attempt(score, verified=True, path=str(path)) for path, score in found if score.confined]

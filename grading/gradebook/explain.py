@@ -127,7 +127,7 @@ def explain_command(
     to the total.
     """
     from grading.gradebook.rules import read_rules
-    from grading.gradebook.terminal import waiting
+    from grading.report.terminal import waiting
 
     if is_score(scores):
         score = one_score(scores, login, only)

@@ -81,8 +81,7 @@ def regrade_command(
     """
     from grading.gradebook import regrade
     from grading.gradebook.rules import read_rules
-    from grading.gradebook.terminal import waiting
-    from grading.report.terminal import bar
+    from grading.report.terminal import bar, waiting
 
     count = number_of_jobs(jobs)
     scores = regrade.store_of(scores) or scores
@@ -167,7 +166,8 @@ def grade_what_is_missing(
         return {}
     if submissions is None:
         raise UsageError(
-            f"--submissions: {how_many(len(missing), 'attempt')} to grade again; give the directory with the notebooks"
+            f"--submissions: {how_many(len(missing), 'attempt')} to grade again; give the directory with the "
+            f"notebooks, or get those of a store with `grading fetch {homework.name} --all`"
         )
     commits = {one.score.commit for one in missing}
     with bar("looking for submissions") as progress:
@@ -359,19 +359,10 @@ def attempt_in_json(one: Regraded) -> dict[str, Any]:
 
 
 def name_of(one: Recorded, zone: tzinfo) -> str:
-    return ", ".join(part for part in (who(one), handed_in(one, zone), commit_of(one)) if part)
-
-
-def who(one: Recorded) -> str:
-    return one.score.student or "?"
-
-
-def handed_in(one: Recorded, zone: tzinfo) -> str:
-    return "" if one.score.submitted_at is None else moment(one.score.submitted_at, zone)
-
-
-def commit_of(one: Recorded) -> str:
-    return (one.score.commit or "")[:7]
+    """Whose an attempt is, when it was handed in, and as which commit."""
+    score = one.score
+    handed_in = moment(score.submitted_at, zone) if score.submitted_at is not None else ""
+    return ", ".join(part for part in (score.student or "?", handed_in, (score.commit or "")[:7]) if part)
 
 
 def points_of(grade: HomeworkGrade) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from fractions import Fraction
 from functools import partial
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from grading.export.cells import maybe
@@ -23,30 +21,6 @@ from grading.total import two_decimals
 
 OPEN, NOT_THERE = "open", "–"
 ANY_WIDTH = 10_000  # columns
-
-
-@contextmanager
-def bar(what: str) -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
-    """A progress bar where stderr is a terminal. Gives what says a line above it, and what says how far it is."""
-    screen = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-        yield (
-            lambda line: progress.console.print(plain(line), soft_wrap=True, highlight=False),
-            lambda seen, of: progress.update(task, completed=seen, total=of),
-        )
-
-
-@contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Says so where stderr is a terminal, for what cannot say how far it is."""
-    screen = Console(stderr=True)
-    if not screen.is_terminal:
-        yield
-        return
-    with screen.status(what):
-        yield
 
 
 def table_of(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> Table:

@@ -46,10 +46,10 @@ def review_command(
     They need no server and no network, run nothing of a student's, and print the reviews that are written on them as
     YAML for reviews.yml. They hold students' work: keep them where you keep the gradebook. A later run replaces them.
     """
-    from grading.gradebook.terminal import bar, waiting
     from grading.gradebook.terms import read_terms
     from grading.report.handed_in import handed_in, nothing_from
     from grading.report.review import INDEX, Review
+    from grading.report.terminal import bar, waiting
     from grading.submissions import stored
 
     match only:
@@ -63,14 +63,23 @@ def review_command(
     attempts, marks = read_whole(scores, terms.course, homework)
     with waiting("computing grades"):
         table = terms.grades(attempts)
-    with bar("notebooks") as (_, seen):
+    with bar("notebooks") as progress:
         found = handed_in(
-            described, terms.course, terms.roster, terms.teams, table, attempts, notebooks, only, marks, seen
+            described,
+            terms.course,
+            terms.roster,
+            terms.teams,
+            table,
+            attempts,
+            notebooks,
+            only,
+            marks,
+            progress.reach,
         )
     nothing = nothing_from(found, table)
     review = Review(terms.course, described, terms.rules, found, nothing, only)
-    with bar("pages") as (_, done):
-        review.write(out, done)
+    with bar("pages") as progress:
+        review.write(out, progress.reach)
     tell([f"{one.who.name}: is not on the roster" for one in found if not one.who.people])
     if as_json:
         told = {

@@ -41,7 +41,7 @@ def report_command(
     One page for the course, one a homework, one a student. They need no server and no network; they hold everyone's
     grades, so keep them where you keep the gradebook. A later run replaces them.
     """
-    from grading.gradebook.terminal import bar
+    from grading.report.terminal import bar
 
     try:
         from grading.report.site import INDEX, count, write_site
@@ -50,8 +50,8 @@ def report_command(
             f"the dashboard needs {error.name}, which is not installed; pip install 'grading[pages]'"
         ) from error
     standing = read_standing(scores, homeworks, roster, now=datetime.now(UTC))
-    with bar("pages") as (_, done):
-        written = write_site(out, standing, titles_of(standing.course), progress=done)
+    with bar("pages") as progress:
+        written = write_site(out, standing, titles_of(standing.course), progress=progress.reach)
     tell([f"{login}: has scores, and is not on the roster" for login in standing.unknown])
     if as_json:
         told = {
@@ -69,9 +69,9 @@ def report_command(
 def read_standing(scores: Path, homeworks: Path, roster: Path | None, *, now: datetime) -> Standing:
     """Where the course stands, from a gradebook or a directory of score files, which may have none yet."""
     from grading.gradebook import database
-    from grading.gradebook.terminal import bar, waiting
     from grading.gradebook.terms import read_terms
     from grading.report.standing import Mark, standing
+    from grading.report.terminal import bar, waiting
 
     terms = read_terms(homeworks, roster)
     attempts = [] if nothing_yet(scores) else read_attempts(scores, terms.course)
@@ -84,9 +84,16 @@ def read_standing(scores: Path, homeworks: Path, roster: Path | None, *, now: da
     def whole(heads: Sequence[Attempt]) -> list[Attempt]:
         return database.with_tasks(scores, heads) if scores.is_file() else from_files(heads)
 
-    with bar("homeworks") as (_, done):
+    with bar("homeworks") as progress:
         return standing(
-            terms.course, table, terms.teams, attempts, now=now, marks=marks, whole=whole, progress=done
+            terms.course,
+            table,
+            terms.teams,
+            attempts,
+            now=now,
+            marks=marks,
+            whole=whole,
+            progress=progress.reach,
         )
 
 

@@ -27,8 +27,8 @@ REDRAWN_EVERY = 0.1  # seconds
 
 @contextmanager
 def bar(what: str, total: int | None = None) -> Iterator[Bar]:
-    """A bar on stderr, where that is a terminal and nobody's CI, for as long as the block runs."""
-    if not sys.stderr.isatty() or "CI" in os.environ or os.environ.get("TERM") == "dumb":
+    """A bar on stderr, where somebody looks at it, for as long as the block runs."""
+    if not _watched():
         yield Bar()
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -47,6 +47,21 @@ def bar(what: str, total: int | None = None) -> Iterator[Bar]:
         drawn.add_task(what, total=total)
         drawn.refresh()
         yield Bar(drawn)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Says so where somebody looks at it, for what cannot say how far it is."""
+    if not _watched():
+        yield
+        return
+    with Console(stderr=True).status(what):
+        yield
+
+
+def _watched() -> bool:
+    """Stderr is a terminal, and nobody's CI."""
+    return sys.stderr.isatty() and "CI" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 class Bar:

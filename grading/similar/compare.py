@@ -168,7 +168,7 @@ def _teams(works: Sequence[Work]) -> Iterator[list[int]]:
 
 
 def stretches(pair: Pair, works: Sequence[Work]) -> tuple[Stretch, ...]:
-    """The matches of a pair, the longest first; no place is in two of them."""
+    """The matches of a pair, what fewest others have first, then the longest; no place is in two of them."""
     left, right = pair.left, pair.right
     others = [work.prints for work in works if not work.people & (left.people | right.people)]
     found = []
@@ -186,7 +186,7 @@ def stretches(pair: Pair, works: Sequence[Work]) -> tuple[Stretch, ...]:
                     sum(prints <= other for other in others),
                 )
             )
-    return tuple(sorted(found, key=lambda one: -one.length))
+    return tuple(sorted(found, key=lambda one: (one.others, -one.length)))
 
 
 @dataclass(frozen=True, slots=True)
