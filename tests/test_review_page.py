@@ -96,6 +96,7 @@ def png(width: int, height: int, noise: int = 0) -> str:
 
 RIGHT = "def center(x):\n    return x - x.mean(dim=-1, keepdim=True)"
 SCRIPT = "<script>window.owned = true</script>"
+TURNING = "y = 'א' + 1 - 'ב'"  # letters from right to left turn what stands between them
 HOSTILE_HTML = f"""\
 {SCRIPT}<img src=x onerror="window.owned = true"><img src="http://127.0.0.1:9/spy.png"><svg onload="owned = true">
 <script>owned = true</script></svg><iframe src="javascript:parent.owned = true"></iframe><iframe srcdoc="{SCRIPT}">
@@ -116,7 +117,7 @@ HOSTILE = notebook(
          f"[ref]: javascript:owned=true\n\n[ref] <javascript:owned=true> `{SCRIPT}`\n\n```mermaid\n{SCRIPT}\n```\n"),
     text(HOSTILE_HTML),
     text("![dot](attachment:dot.png)", attachments={"dot.png": {"image/png": png(40, 20)}}),
-    code(f"{RIGHT}  # {SCRIPT} \u202e backwards \x1b[31m\n{'x = 1  # ' + LONG}",
+    code(f"{RIGHT}  # {SCRIPT} \u202e backwards \x1b[31m\n{'x = 1  # ' + LONG}\n{TURNING}",
          printed(f"\x1b[31;1mred\x1b[0m {SCRIPT} \x07\u202e{LONG}\n10%\r50%\r100%\nשלום עולם\n"),
          displayed(text_html=HOSTILE_HTML, text_plain="<plain>"),
          displayed(text_html=SCRIPT, application_javascript="owned = true", text_plain="only a script"),
@@ -263,6 +264,13 @@ def test_a_hostile_notebook_does_nothing_and_covers_nothing(group: Class, look: 
     )
     for button in ("Review", "Keys"):
         page.get_by_text(button, exact=True).first.click(trial=True)  # nothing lies above it
+    own = page.locator("#notebook").bounding_box()["x"]  # type: ignore[index]
+    theirs = [one.bounding_box()["x"] for one in page.locator(".cell h3").all()]  # type: ignore[index]
+    assert theirs
+    assert min(theirs) > own  # a heading that says what one of ours could say is set off
+    (turning,) = page.locator(".line").filter(has_text=TURNING).all()
+    lefts = turning.evaluate("line => [...line.children].map(one => one.getBoundingClientRect().left)")
+    assert lefts == sorted(lefts)
     shown = page.inner_text("main")
     assert f"ValueError: {SCRIPT}" in shown
     assert f"red {SCRIPT} \ufffd\ufffd{LONG}\n100%\n" in shown
@@ -276,6 +284,9 @@ def test_a_hostile_notebook_does_nothing_and_covers_nothing(group: Class, look: 
 
 def test_the_list_and_a_page_can_be_read_without_scripts(group: Class, look: Looker) -> None:
     page = look(group.out / "index.html", scripts=False)
+    page.emulate_media(forced_colors="active")
+    strips = [page.locator(f"tr:has-text('{who}') .strip").screenshot() for who in ("owls", "ada", "bob")]
+    assert len(set(strips)) == 3
 
     with page.expect_navigation():
         page.click("text=Ärmel")
@@ -318,7 +329,7 @@ def test_a_class_is_gone_through_by_keys_and_a_review_changes_the_grade_as_it_sa
     assert page.get_attribute("a.next", "href") is None  # the last of them
     to_another_page(page, "ArrowLeft")
     page.click("text=cell 2, line 2")
-    assert page.inner_text(".line.here").strip() == "raise ValueError(x)"
+    assert page.inner_text(".line.here").rstrip() == "    raise ValueError(x)"
     page.keyboard.press("?")
     look.inspect(page, "bob, with the keys")
     page.keyboard.press("Escape")
@@ -604,6 +615,41 @@ def test_a_huge_notebook_is_cut_and_says_what_is_left_out() -> None:
     assert any("a picture of 2,000 kB" in words for words in shown.left_out)
     assert "the last 120,000 characters of the cell" in long.left_out
     assert view.cells_left_out > 0
+
+
+def test_a_cell_has_only_so_much_of_what_is_dear() -> None:
+    attached = {"a": {"image/png": png(50, 50, noise=9_000)}}
+    wide = "<table>" + ("<tr>" + "<td colspan=99 rowspan=99>x" * 40) * 80  # a browser would take minutes
+    data = notebook(
+        text("![](attachment:a)" * 1_000, attachments=attached),
+        code("odd", displayed(text_html=wide), *[{"output_type": f"kind {i}"} for i in range(20)]),
+        *[text("")] * 50_000,
+    )
+
+    view = lay_out(data)
+
+    many, odd, *empty = view.cells
+    assert many.source.count("data:image/png") == 50
+    assert many.left_out == ("a picture beyond the first 50 (950 times)",)
+    spans = [
+        int(found[name] or 0) for _, found in Reader(odd.outputs[0]).tags for name in found if "span" in name
+    ]
+    assert 900 < sum(spans) <= 1_000
+    assert odd.left_out[-2:] == ("an output of the type kind 4", "15 more things")
+    assert 10_000 < len(empty) < 50_000
+    assert view.cells_left_out == 50_000 - len(empty)
+
+
+def test_html_that_takes_long_is_shown_no_more_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grading.report.notebook_page.MOST_SECONDS", 0.02)
+    slow = [
+        displayed(text_html=f"<i>{i}</i>" + "<ul><li>" * 3_000, text_plain=f"plain {i}") for i in range(9)
+    ]
+
+    (cell,) = lay_out(notebook(code("x", *slow))).cells
+
+    assert "plain 8" in cell.outputs[-1]
+    assert "<ul>" not in cell.outputs[-1]
 
 
 @pytest.mark.parametrize(

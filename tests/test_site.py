@@ -46,7 +46,7 @@ grade:
 homeworks:
   - {name: cnn, weight: 6, deadline: 2020-10-05T00:00:00Z}
   - {name: nlp, weight: 4, deadline: 2020-10-19T00:00:00Z}
-  - {name: rnn, weight: 4, deadline: 2999-01-01T00:00:00Z}
+  - {name: rnn, weight: 1, deadline: 2999-01-01T00:00:00Z}
 """
 HOMEWORK = """\
 title: "{title}"
@@ -312,6 +312,7 @@ def test_the_homework_page_has_the_item_analysis(look: Looker, site: Path) -> No
         "undefined: everyone has the same in it",
     ]
     assert "cnn, 6 course points; due 5 Oct 02:00." in page.inner_text("main")
+    assert "rnn, 1 course point;" in (site / "homework-rnn.html").read_text()
     fails = page.get_by_role("region", name="Properties that do not hold").get_by_role("row")
     assert fails.nth(1).inner_text().split() == "edges stay A <convolution> 1 of 3".split()
 

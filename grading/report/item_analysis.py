@@ -1,7 +1,7 @@
 """How the tasks of a homework worked: who solved them, and whether they tell strong work from weak. Pure.
 
-Looks at scores as they were graded, before lateness and reviews. The formulas, with their sources, stand in
-docs/dashboard.md. What cannot be computed is None, beside the reason in words: a number that means nothing is worse.
+Looks at scores as they were graded, before lateness and reviews; docs/dashboard.md says what the numbers mean. What
+cannot be computed is None, beside the reason in words: a number that means nothing is worse.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ MOST_OUTPUTS = 30  # of one cell
 MOST_LEFT_OUT = 5  # things that are named of one cell
 MOST_SPANS = 1_000  # columns and rows that its cells of tables go over
 MOST_PICTURE = 1_500_000  # characters in base 64
+MOST_PICTURES = 50  # of one cell
 MOST_PIXELS = 25_000_000
 
 Kind = Literal["code", "markdown", "raw"]
@@ -543,12 +544,12 @@ def _cleaned(html: str, allowance: _Allowance) -> Markup:
 
 
 class _Allowance:
-    """What a cell may have of all that is dear: its pictures, each as often as there is room, and tables whose cells go
-    over several columns and rows, which browsers lay out slowly. `left_out` says in words what it has not."""
+    """What a cell may have of all that is dear: pictures, which are attached once and shown any number of times, and
+    tables whose cells go over several columns and rows, which browsers lay out slowly. `left_out`: what it has not."""
 
     def __init__(self, attachments: object) -> None:
         self._attached = attachments if isinstance(attachments, dict) else {}
-        self._room = MOST_BYTES
+        self._pictures = MOST_PICTURES
         self._spans = MOST_SPANS
         self.left_out: list[str] = []
 
@@ -579,16 +580,14 @@ class _Allowance:
         return None
 
     def checked(self, form: str, value: object) -> str | None:
-        """The picture as a data URL, if it is one of that form, not too large, and there is room."""
-        if self._room >= 0:
-            text = _joined(value)
-            self._room -= len(text)
-            encoded = "".join(text.split())
-            if len(encoded) > MOST_PICTURE:
-                self.left_out.append(f"a picture of {len(encoded) * 3 // 4 // 1000:,} kB")
-                return None
-        if self._room < 0:
-            self.left_out.append("a picture, or the page would be too large")
+        """The picture as a data URL, if it is one of that form, and not one too large or too many."""
+        self._pictures -= 1
+        if self._pictures < 0:
+            self.left_out.append(f"a picture beyond the first {MOST_PICTURES}")
+            return None
+        encoded = "".join(_joined(value).split())
+        if len(encoded) > MOST_PICTURE:
+            self.left_out.append(f"a picture of {len(encoded) * 3 // 4 // 1000:,} kB")
             return None
         try:
             data = base64.b64decode(encoded, validate=True)

@@ -184,7 +184,7 @@ class _Pages:
             "homework.html.j2",
             homework_page(name),
             one=one,
-            titles_of=lambda homework: lambda task: self._titles.task(homework, task),
+            title_of_task=partial(self._titles.task, name),
             deadlines=_deadlines([one]),
             worth_a_look=worth_a_look,
             spoken=spoken,

@@ -411,7 +411,7 @@ function onList() {
     fromAddress();
   }
   const step = by => () => {
-    const links = findAll("tr[data-place]:not([hidden]) td:first-child a");
+    const links = findAll("tr[data-place]:not([hidden]) th a");
     const at = links.indexOf(document.activeElement);
     links[Math.min(Math.max(at + by, 0), links.length - 1)]?.focus();
   };
