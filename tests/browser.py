@@ -34,7 +34,7 @@ TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElemen
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """One for all tests."""
+    """One for several tests."""
     found = [
         place for name in ("chromium", "chromium-browser", "google-chrome") if (place := shutil.which(name))
     ]

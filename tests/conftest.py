@@ -64,8 +64,9 @@ def github(
     assert server.drift == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """For one module: while it is there, this thread has an event loop, and tests elsewhere start their own."""
     from browser import chromium
 
     with chromium() as browser:
