@@ -5,15 +5,15 @@ Repositories are light: their commits are names, and their trees stand in a tabl
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import killing
 
 from grading.course import Course, CourseHomework, OnGitHub
 from grading.github.api import GitHub
@@ -224,22 +224,12 @@ def collect_and_count(
     api: str, token: str, directory: Path, people: Mapping[str, int], kill_at: int | None, counted: Any = None
 ) -> None:
     """Collect in a process of its own, ended by SIGKILL before its touch number `kill_at`."""
-    touches = 0
-
-    def watch(frame: object, event: str, function: Any) -> None:
-        nonlocal touches
-        if event == "c_call" and getattr(function, "__name__", "") in TOUCHES:
-            touches += 1
-            if touches == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
     roster = Roster(
         Path("roster.csv"), tuple(Person(login, github_id=number) for login, number in people.items())
     )
     store = Store(directory, clock=lambda: NOW)
     client = Client(token, base=api)
-    sys.setprofile(watch)
-    collect(GitHub(client), COURSE, roster, Teams(), RELEASES, store, ("cnn", "nlp"))
-    sys.setprofile(None)
+    command = partial(collect, GitHub(client), COURSE, roster, Teams(), RELEASES, store, ("cnn", "nlp"))
+    touches = killing.counted(command, {}, TOUCHES, kill_at)
     if counted is not None:
         counted.value = touches

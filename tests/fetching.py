@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import killing
 
 from grading.course import load_course
 from grading.github.api import GitHub
@@ -34,19 +34,9 @@ def fetch_and_count(
     api: str, token: str, homeworks: Path, store: Path, kill_at: int | None, counted: Any = None
 ) -> None:
     """Fetch every attempt at `cnn`, ended by SIGKILL before touch number `kill_at`."""
-    touches = 0
-
-    def watch(frame: object, event: str, function: Any) -> None:
-        nonlocal touches
-        if event == "c_call" and getattr(function, "__name__", "") in TOUCHES:
-            touches += 1
-            if touches == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
     course = load_course(homeworks / "course.yml")
     client = GitHub(Client(token, base=api))
-    sys.setprofile(watch)
-    fetch(client, course, Store(store), ["cnn"], everything=True)
-    sys.setprofile(None)
+    command = partial(fetch, client, course, Store(store), ["cnn"], everything=True)
+    touches = killing.counted(command, {}, TOUCHES, kill_at)
     if counted is not None:
         counted.value = touches

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import killing
 
 from grading.gradebook import ingest as module
 from grading.gradebook.ingest import ingest, rebuild
@@ -36,20 +37,10 @@ def ingest_and_count(
     database: Path, directories: Sequence[Path], how: str, kill_at: int | None, counted: Any = None
 ) -> None:
     """Ingest or rebuild in small batches, ended by SIGKILL before touch number `kill_at`."""
-    touches = 0
     module.BATCH = 5
-
-    def watch(frame: object, event: str, function: Any) -> None:
-        nonlocal touches
-        if event == "c_call" and getattr(function, "__name__", "") in TOUCHES:
-            touches += 1
-            if touches == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
     run = {"ingest": ingest, "rebuild": rebuild}[how]
-    sys.setprofile(watch)
-    run(database, directories, clock=lambda: NOW)
-    sys.setprofile(None)
+    command = partial(run, database, directories, clock=lambda: NOW)
+    touches = killing.counted(command, {}, TOUCHES, kill_at)
     if counted is not None:
         counted.value = touches
 

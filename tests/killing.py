@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -125,7 +126,7 @@ def serve() -> None:
         print(json.dumps([os.waitstatus_to_exitcode(status), int(said or 0)]), flush=True)
 
 
-def counted(command: Any, options: dict[str, Any], names: list[str], kill_at: int | None) -> int:
+def counted(command: Any, options: dict[str, Any], names: Collection[str], kill_at: int | None) -> int:
     """How often a command touched the world; it is killed before that is `kill_at` times."""
     touches, process = 0, os.getpid()
 

@@ -264,8 +264,8 @@ def test_a_hostile_notebook_does_nothing_and_covers_nothing(group: Class, look: 
     )
     for button in ("Review", "Keys"):
         page.get_by_text(button, exact=True).first.click(trial=True)  # nothing lies above it
-    own = page.locator("#notebook").bounding_box()["x"]  # type: ignore[index]
-    theirs = [one.bounding_box()["x"] for one in page.locator(".cell h3").all()]  # type: ignore[index]
+    own = page.locator("#notebook").bounding_box()["x"]
+    theirs = [one.bounding_box()["x"] for one in page.locator(".cell h3").all()]
     assert theirs
     assert min(theirs) > own  # a heading that says what one of ours could say is set off
     (turning,) = page.locator(".line").filter(has_text=TURNING).all()
@@ -295,7 +295,7 @@ def test_the_list_and_a_page_can_be_read_without_scripts(group: Class, look: Loo
     with page.expect_navigation():
         page.click("nav >> text=Next")
     assert "فاطمة" in page.inner_text("h1")
-    assert not page.query_selector("#form").is_visible()  # type: ignore[union-attr]
+    assert not page.query_selector("#form").is_visible()
 
 
 def test_a_class_is_gone_through_by_keys_and_a_review_changes_the_grade_as_it_says(

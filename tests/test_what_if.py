@@ -62,7 +62,7 @@ def test_a_comparison_says_what_a_look_at_both_tables_says(change: tuple[World, 
     differ = {key for key in old | new if old.get(key) != new.get(key)}
     both = {login for login, what in old if what == "on the roster" and (login, what) in new}
     moved = {
-        login: new[login, "total"] - old[login, "total"]  # type: ignore[operator]
+        login: new[login, "total"] - old[login, "total"]
         for login in both
         if (login, "total") in old and (login, "total") in new
     }

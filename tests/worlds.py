@@ -97,7 +97,7 @@ def parts(world: World) -> tuple[Course, Roster, Teams, Rules, list[Attempt]]:
         name="Course",
         timezone="UTC",
         salt="salt",
-        counts=world.counts,  # type: ignore[arg-type]
+        counts=world.counts,
         late=world.late,
         grade=world.formula,
         homeworks=tuple(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,18 +17,14 @@ from grading.atomic import write_atomically
 from grading.course import Course
 from grading.errors import UsageError
 from grading.export.cells import encode, neutralised
+from grading.progress import Progress, no_progress
 from grading.score import Score, counting_attempt
 from grading.score_file import load_score
 from grading.total import two_decimals
 
 COLUMNS = ("raw", "days_late", "penalty", "points")
 
-Progress = Callable[[int, int], None]
 """Called with how many files were read, and of how many."""
-
-
-def no_progress(read: int, of: int) -> None:
-    pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,13 @@ from grading.github.api import GitHub
 from grading.github.client import NotFound, Refused, Uncertain, silent
 from grading.github.organisation import no_organisation, repository_name, template_problem
 from grading.github.store import Entry, KnownRepository, Record, Status, Store
+from grading.progress import Progress, no_progress
 from grading.release import settings_of, template_name
 from grading.roster import Roster
 from grading.score import counting_attempt
 from grading.teams import Holder, Teams
 
 Tell = Callable[[str], None]
-Progress = Callable[[int, int], None]
 """How many of how many are done."""
 
 MEMBER = "member"
@@ -69,7 +69,7 @@ def assign(
     again: Collection[str] = (),
     dry_run: bool = False,
     tell: Tell = silent,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> Summary:
     """Make each holder's repository from the template, and let the members push.
 

@@ -29,6 +29,7 @@ from grading.github.evidence import (
 )
 from grading.github.store import Entry, Fact, KnownRepository, Record, Store
 from grading.github.verify import Owned, Released, reported, verify
+from grading.progress import Progress, no_progress
 from grading.roster import Roster
 from grading.score import Score
 from grading.teams import Holder, Teams
@@ -73,10 +74,6 @@ class Summary:
     troubles: tuple[str, ...]
 
 
-def nobody_looks(done: int, total: int) -> None:
-    pass
-
-
 def collect(
     api: GitHub,
     course: Course,
@@ -88,7 +85,7 @@ def collect(
     *,
     everything: bool = False,
     tell: Callable[[str], None] = silent,
-    progress: Callable[[int, int], None] = nobody_looks,
+    progress: Progress = no_progress,
 ) -> Summary:
     """Collect these homeworks. `everything` asks about every repository, whatever is known. `progress` hears which
     of how many repositories of a homework it is at.
@@ -211,7 +208,7 @@ class _Collection:
     # One repository after the other
 
     def records(
-        self, ours: Sequence[Owned], listed: dict[int, Repository], progress: Callable[[int, int], None]
+        self, ours: Sequence[Owned], listed: dict[int, Repository], progress: Progress
     ) -> Iterator[Record]:
         seen: set[tuple[str, str]] = set()
         for number, one in enumerate(ours, 1):

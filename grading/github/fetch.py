@@ -24,6 +24,7 @@ from grading.github.collect import PATIENCE
 from grading.github.source import take_source
 from grading.github.store import Record, Store
 from grading.homework import Homework
+from grading.progress import Progress, no_progress
 from grading.score import counting_attempt
 from grading.submissions import FOLDER
 
@@ -47,7 +48,7 @@ def fetch(
     *,
     everything: bool = False,
     tell: Callable[[str], None] = silent,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> Fetched:
     """Fetch the files of recorded attempts that are not in the store yet: those of `chosen`, or of all (`everything`).
 

@@ -43,6 +43,7 @@ from grading.gradebook.database import (
     version_of,
     writing,
 )
+from grading.progress import Progress, no_progress
 from grading.score_file import LARGEST_FILE
 from grading.submissions import FOLDER
 
@@ -53,7 +54,6 @@ NO_SCORES = ("scores", FOLDER)
 SETTLED = 2 * 10**9
 """A file that changed so few nanoseconds before it was read could change again and look the same from outside."""
 
-Progress = Callable[[int, int], None]
 Clock = Callable[[], datetime]
 
 
@@ -79,10 +79,6 @@ class Ingested:
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def no_progress(done: int, total: int) -> None:
-    pass
 
 
 def ingest(

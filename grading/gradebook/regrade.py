@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
@@ -28,6 +28,7 @@ from grading.gradebook.attempts import Attempt
 from grading.gradebook.claims import key_of
 from grading.homework import Homework
 from grading.late import ON_TIME, final_points, lateness
+from grading.progress import Progress, no_progress
 from grading.report.words import error_reason
 from grading.roster import Roster
 from grading.score import Score, TaskScore, Verdict
@@ -39,14 +40,9 @@ if TYPE_CHECKING:
     from grading.grade import Submission
 
 Outcome = Literal["changed", "same", "up to date", "not stored", "not verified", "error"]
-Progress = Callable[[int, int], None]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-
-
-def no_progress(done: int, total: int) -> None:
-    pass
 
 
 # What is recorded

@@ -31,7 +31,7 @@ from grading.options import (
 if TYPE_CHECKING:
     from grading.course import Course
     from grading.gradebook.attempts import Attempt
-    from grading.gradebook.regrade import Recorded, Regraded, TaskChange, Work
+    from grading.gradebook.regrade import Outcome, Recorded, Regraded, TaskChange, Work
     from grading.gradebook.rules import Rules
     from grading.gradebook.table import HomeworkGrade
     from grading.homework import Homework
@@ -294,7 +294,7 @@ def came_and_went(results: Sequence[Regraded]) -> tuple[list[str], list[str]]:
 
 def count_line(results: Sequence[Regraded], moved: int) -> str:
     counts = Counter(one.outcome for one in results)
-    words = {
+    words: dict[Outcome, str] = {
         "changed": "changed",
         "same": "as before",
         "up to date": "up to date",
@@ -302,7 +302,7 @@ def count_line(results: Sequence[Regraded], moved: int) -> str:
         "not verified": "not verified",
         "error": "not judged, by our fault",
     }
-    parts = [f"{counts[outcome]} {said}" for outcome, said in words.items() if counts[outcome]]  # type: ignore[index]
+    parts = [f"{counts[outcome]} {said}" for outcome, said in words.items() if counts[outcome]]
     return f"{how_many(len(results), 'attempt')}: {', '.join(parts)}; {how_many(moved, 'grade')} changed"
 
 
